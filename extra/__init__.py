@@ -1,0 +1,1 @@
+"""Programs written with minigrad; nothing in the package imports them."""

@@ -1,0 +1,1 @@
+"""Benchmarks: one small module per table, all run by `python -m extra.benchmarks [NAME ...] [--json FILE]`."""

@@ -1,0 +1,1 @@
+"""Models written with minigrad, one file each."""

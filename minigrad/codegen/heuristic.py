@@ -1,0 +1,83 @@
+"""Good opts at once, without a search: what to keep in scratch, what to tile, which ranges become lanes and threads.
+
+Everything follows from how addresses move with the ranges (their strides), from sizes and from the Target. Three steps:
+
+1. values that would be computed again in a loop they do not depend on, or in several loops, go to scratch
+   (`placement`);
+2. every nest (the root's and each fill's) gets its register tile and its lanes (`tiles`);
+3. an outer range is cut among threads.
+"""
+from __future__ import annotations
+
+from ..target import Target
+from ..uops import Ops, UOp
+from . import nest
+from .lower import Loops
+from .nest import parts
+from .opts import Merge, Thread
+from .placement import place_values
+from .tiles import attempt, tile_nests
+
+LEAST_WORK = 4096  # evaluations of a kernel's innermost values below which a second thread does not pay
+
+
+def choose(loops: Loops, target: Target, plain: bool = False) -> None:
+    """Applies the opts, and lists them in loops.opts. `plain`: no more than keeps values from being computed again."""
+    place_values(loops, target)
+    if plain:
+        return
+    merge_neighbours(loops, target)
+    tile_nests(loops, target)
+    cut_among_threads(loops, target)
+
+
+def merge_neighbours(loops: Loops, target: Target) -> None:
+    """Ranges that always stand together and address as one become one: longer loops, fewer of them."""
+    done = False
+    while not done:
+        done = True
+        pairs: dict[tuple[str, str], None] = {}
+        for u in nest.order(loops.root):
+            if nest.is_closer(u):
+                names = [r.arg.name for r in parts(u)[1]]
+                pairs.update(dict.fromkeys(zip(names, names[1:])))
+        for first, second in pairs:
+            if first not in loops.serial and attempt(loops, Merge(first, second), target):
+                done = False
+                break
+
+
+def cut_among_threads(loops: Loops, target: Target) -> None:
+    """The outermost range that keeps all cores busy; of those only ranges on which every reduce outside of fills
+    depends.
+    """
+    if not target.has_threads or loops.thread is not None:
+        return
+    ranges = parts(loops.root)[1] or (
+        parts(parts(loops.root)[0][0])[1] if parts(loops.root)[0][0].op is Ops.END else ()
+    )
+    candidates = [r for r in ranges if r.arg.kind == "loop" and _length(r) > 1]
+    if not candidates or _work(loops.root) < LEAST_WORK:
+        return
+    reduces = [u for u in nest.order(loops.root) if u.op is Ops.REDUCE]
+    heavy = [r for r in candidates if all(r in nest.free(u) or not nest.free(u) & set(ranges) for u in reduces)]
+    wide = [r for r in heavy if _length(r) >= 4 * target.cores] + [r for r in heavy if _length(r) >= target.cores]
+    for r in [*wide, *heavy, *candidates]:
+        if attempt(loops, Thread(r.arg.name), target):
+            return
+
+
+def _length(r: UOp) -> int:
+    return max(0, r.src[1].vmax - r.src[0].vmin)
+
+
+def _work(root: UOp) -> int:
+    """The largest number of iterations of any closer, counting the loops around it."""
+    most = 0
+    for u in nest.order(root):
+        if nest.is_closer(u):
+            n = 1
+            for r in nest.free(u) | set(parts(u)[1]):
+                n *= max(1, _length(r))
+            most = max(most, n * max(1, sum(b.op is Ops.STORE for b in parts(u)[0])))
+    return most

@@ -1,0 +1,558 @@
+"""From a loop nest to a list of UOps in order: loops open and close, values stand where their ranges put them.
+
+A walk keeps a path of open blocks. A value goes to the deepest block on the path whose range it depends on, so that
+what does not change in a loop is computed before it. A closer opens a block per range, emits its body inside and leaves
+its accumulator outside. Closers over the same ranges, at equal depth, neither below the other, share their loops: that
+makes a register tile of the copies that UPCAST leaves. A load of scratch emits its fill first, at the depth of the
+fill's level.
+
+A node is a vector where a lane is among the ranges it depends on. Flat addresses and gates are derived here from
+per-dimension indices and bounds: an index that is not proved to lie inside of its dimension gets a gate.
+
+The list holds SPECIAL (first, a range that is an index of a GPU's threads), LOOP, ENDLOOP, BARRIER, ACCUMULATOR,
+UPDATE, LOAD, STORE and arithmetic with vector dtypes. Index arithmetic stays an expression inside of INDEX and LOOP;
+the data it mentions stands in the list before.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..dtype import DType, dtypes
+from ..uops import ELEMENTWISE, Ops, SpecialArg, UOp, toposort
+from ..uops.symbolic import rebuild
+from ..uops.uop import TRUE, add_scaled, bounds, index_const, linear
+from . import nest
+from .barriers import place_barriers
+from .lower import Loops, reduce_identity
+from .nest import is_closer, parts
+from .opts import flatten
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A scratch array: its dimensions as stored (outermost first) and its place in the workspace."""
+
+    dims: tuple[int, ...]
+    offset: int   # bytes
+    dtype: DType
+
+
+@dataclass
+class Block:
+    """What is executed per iteration of a loop (the top block: once), and the values known there."""
+
+    loop: UOp | None = None     # a RANGE
+    items: list[UOp | Block] = field(default_factory=list)
+    values: dict[UOp, UOp] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A kernel as a list: its scratch arrays and the bytes of workspace they need."""
+
+    ops: list[UOp]
+    scratch: dict[UOp, Scratch]
+    workspace: int
+
+
+def linearize(loops: Loops) -> Linear:
+    walk = _Walk(loops)
+    top = Block()
+    for statement in [loops.root]:
+        walk.emit(statement, [top])
+    return Linear([*walk.specials, *place_barriers(_flatten_blocks(top))], walk.scratch, walk.workspace)
+
+
+def _flatten_blocks(top: Block) -> list[UOp]:
+    ops: list[UOp] = []
+    stack: list[UOp | Block] = [*reversed(top.items)]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, UOp):
+            ops.append(item)
+            continue
+        assert item.loop is not None
+        loop = UOp(Ops.LOOP, dtypes.index, (item.loop,))
+        ops.append(loop)
+        stack.append(UOp(Ops.ENDLOOP, dtypes.void, (loop,)))
+        stack.extend(reversed(item.items))
+    return ops
+
+
+class _Walk:
+    def __init__(self, loops: Loops) -> None:
+        self.loops = loops
+        self.serial = 0
+        order = toposort(loops.root)
+        self.groups: dict[tuple[UOp, ...], list[UOp]] = {}
+        self.reach = self._closers_below(order)
+        self.scratch, self.workspace = _lay_out_scratch(order)
+        self.specials = _specials(loops, order)
+        self.place_of = {u.src[0]: u.arg for u in self.specials}
+
+    def _closers_below(self, order: list[UOp]) -> dict[UOp, int]:
+        """For each node, which closers are below it, as bits; closers are grouped by the loops they open."""
+        reach: dict[UOp, int] = {}
+        count = 0
+        for u in order:
+            mask = 0
+            for s in u.src:
+                mask |= reach[s]
+            if is_closer(u):
+                mask |= 1 << count
+                count += 1
+                key = loop_ranges(u)
+                if key:
+                    self.groups.setdefault(key, []).append(u)
+            reach[u] = mask
+        self.bit = {u: 1 << i for i, u in enumerate(u for u in order if is_closer(u))}
+        return reach
+
+    def number(self) -> int:
+        self.serial += 1
+        return self.serial
+
+    # ---- places
+
+    def depth(self, node: UOp, path: list[Block]) -> int:
+        """The position on the path of the deepest block whose range the node depends on."""
+        needed = {r for r in nest.free(node) if r.arg.kind == "loop"}
+        depth = 0
+        for i, block in enumerate(path):
+            if block.loop in needed:
+                depth = i
+                needed.discard(block.loop)
+        if needed:
+            raise RuntimeError(
+                f"linearize: {node!r} depends on {sorted(r.arg.name for r in needed)}, which are not open"
+            )
+        return depth
+
+    def find(self, node: UOp, path: list[Block]) -> UOp | None:
+        for block in reversed(path):
+            if node in block.values:
+                return block.values[node]
+        return None
+
+    def emit(self, node: UOp, path: list[Block]) -> UOp:
+        """The linear node that holds the value, emitted where it belongs unless it is there already."""
+        if node.op is Ops.VALUE:
+            return self.emit(node.src[0], path)
+        if node.op is Ops.CONST:
+            return node
+        found = self.find(node, path)
+        if found is not None:
+            return found
+        if node.op is Ops.STORE:
+            self.emit_store(node, path)
+            return node
+        depth = self.depth(node, path)
+        path = path[:depth + 1]
+        if is_closer(node):
+            if node.op is Ops.REDUCE and not loop_ranges(node):
+                value = self.horizontal(node, path)
+            else:
+                self.emit_closer(node, path)
+                return path[depth].values[node]
+        elif node.dtype is dtypes.index or (node.dtype is dtypes.bool and _is_index_condition(node)):
+            value = self.index_value(node, path)
+        elif node.op is Ops.LOAD:
+            value = self.emit_load(node, path)
+        elif nest.lanes(node) and not all(self.renders_as_vector(s) for s in node.src):
+            value = self.by_lane(node, path)
+        else:
+            value = self.emit_elementwise(node, path)
+        path[depth].values[node] = value
+        return value
+
+    def append(self, op: UOp, path: list[Block]) -> UOp:
+        path[-1].items.append(op)
+        return op
+
+    # ---- values
+
+    def renders_as_vector(self, source: UOp) -> bool:
+        return True
+
+    def emit_elementwise(self, node: UOp, path: list[Block]) -> UOp:
+        if node.op not in ELEMENTWISE:
+            raise RuntimeError(f"linearize: {node!r} has no linear form")
+        if node.op is Ops.CAST and node.src[0].dtype is dtypes.index:
+            return self.index_as_data(node, path)
+        src = tuple(self.emit(s, path) for s in node.src)
+        count = max(s.dtype.count for s in src)
+        return self.append(UOp(node.op, node.dtype.vec(count), src), path)
+
+    def index_as_data(self, node: UOp, path: list[Block]) -> UOp:
+        """A cast of an index: per lane a base plus multiples of the lane's number."""
+        index = node.src[0]
+        found = nest.lanes(index)
+        if not found:
+            self.emit_data_of(index, path)
+            return self.append(UOp(Ops.CAST, node.dtype, (self.resolve(index, path),)), path)
+        (lane,) = found
+        size = lane.src[1].arg
+        step = linear(index)[1].get(lane, 0)
+        rest = add_scaled(index, lane, -step)
+        if lane in nest.free(rest):
+            return self.by_lane(node, path)
+        self.emit_data_of(rest, path)
+        base = self.append(UOp(Ops.CAST, node.dtype, (self.resolve(rest, path),)), path)
+        return self.append(UOp(Ops.LANES, node.dtype.vec(size), (base, UOp.const(node.dtype, step))), path)
+
+    def index_value(self, node: UOp, path: list[Block]) -> UOp:
+        """A condition on indices (a mask where it depends on a lane), or an index used as such."""
+        if node.dtype is dtypes.index:
+            self.emit_data_of(node, path)
+            return self.resolve(node, path)
+        found = nest.lanes(node)
+        if not found:
+            self.emit_data_of(node, path)
+            return self.append(UOp(Ops.CAST, dtypes.bool, (self.resolve(node, path),)), path)
+        (lane,) = found
+        if node.op is Ops.CMPLT:
+            step = linear(node.src[0])[1].get(lane, 0)
+            rest = add_scaled(node.src[0], lane, -step)
+            if step and lane not in nest.free(rest):
+                self.emit_data_of(rest, path)
+                wide = dtypes.int32 if max(map(abs, bounds(node.src[0]))) < 1 << 31 else dtypes.int64
+                base = self.append(UOp(Ops.CAST, wide, (self.resolve(rest, path),)), path)
+                lanes = self.append(UOp(Ops.LANES, wide.vec(lane.src[1].arg), (base, UOp.const(wide, step))), path)
+                return self.append(UOp(Ops.CMPLT, dtypes.bool.vec(lane.src[1].arg), (lanes, UOp.const(wide, 0))), path)
+        if node.op in (Ops.AND, Ops.OR, Ops.NOT):
+            return self.emit_elementwise(node, path)
+        return self.by_lane(node, path)
+
+    def by_lane(self, node: UOp, path: list[Block]) -> UOp:
+        """A vector put together from scalars: right for anything that depends on a lane."""
+        (lane,) = nest.lanes(node)
+        size = lane.src[1].arg
+        scalars = tuple(self.emit(nest.substitute(node, {lane: index_const(i)}), path) for i in range(size))
+        return self.append(UOp(Ops.BROADCAST, node.dtype.vec(size), scalars), path)
+
+    def horizontal(self, node: UOp, path: list[Block]) -> UOp:
+        value = self.emit(node.src[0], path)
+        if value.dtype.count == 1:  # the value does not depend on the lane
+            size = node.src[1].src[1].arg
+            copies = tuple(value for _ in range(size))
+            value = self.append(UOp(Ops.BROADCAST, node.dtype.vec(size), copies), path)
+        return self.append(UOp(Ops.HORIZONTAL, node.dtype, (value,), node.arg), path)
+
+    # ---- indices
+
+    def emit_data_of(self, index: UOp, path: list[Block]) -> None:
+        """The data that an index expression mentions stands in the list before it is used."""
+        for u in _data_leaves(index):
+            self.emit(u, path)
+
+    def resolve(self, index: UOp, path: list[Block]) -> UOp:
+        """The expression with its data replaced by linear values."""
+        leaves = _data_leaves(index)
+        if not leaves:
+            return index
+        mapping = {u: self.emit(u, path) for u in leaves}
+        done: dict[UOp, UOp] = dict(mapping)
+        for u in nest.toposort_until(index, lambda u: u in done):
+            src = tuple(done[s] for s in u.src)
+            # rebuilt as it is: casts of linear values must not fold into other indices
+            done[u] = u if src == u.src else UOp(u.op, u.dtype, src, u.arg) if u.op is Ops.CAST else rebuild(u, src)
+        return done[index]
+
+    # ---- memory
+
+    def address(self, memory: UOp, indices: tuple[UOp, ...]) -> tuple[UOp, list[UOp]]:
+        """(flat address, gates): a gate for every index that is not proved to be inside of its dimension."""
+        if memory.op is Ops.SCRATCH:
+            return _scratch_address(memory, indices, self.scratch[memory].dims), []
+        gates = []
+        for i, n in zip(indices, memory.arg.shape):
+            for condition in (i.ge(0), i.lt(n)):
+                if condition is not TRUE:
+                    gates.append(condition)
+        return flatten(indices, memory.arg.shape)[0], gates
+
+    def emit_load(self, node: UOp, path: list[Block]) -> UOp:
+        memory, indices = nest.access(node)
+        for fill in nest.fills_of(node):
+            self.emit(fill, path)
+        flat, gates = self.address(memory, indices)
+        found = {r for r in nest.free(node) if r.arg.kind == "lane"}
+        if found:
+            (lane,) = found
+            size = lane.src[1].arg
+            step, base = _stride(flat, lane)
+            if step == 1:
+                split = _lane_gate(gates, lane, size)
+                if split is not None:
+                    return self.append_load(memory, base, split, size, path)
+            if step != 0 or any(lane in nest.free(g) for g in gates):
+                return self.by_lane_load(node, lane, path)
+        condition = _conjoin(gates)
+        return self.append_load(memory, flat, (condition, None), 1, path)
+
+    def by_lane_load(self, node: UOp, lane: UOp, path: list[Block]) -> UOp:
+        scalars = []
+        for i in range(lane.src[1].arg):
+            one = nest.load(
+                nest.access(node)[0], [_at_lane(x, lane, i) for x in nest.access(node)[1]], nest.waits_of(node)
+            )
+            scalars.append(self.emit(one, path))
+        return self.append(UOp(Ops.BROADCAST, node.dtype.vec(len(scalars)), tuple(scalars)), path)
+
+    def append_load(self, memory: UOp, flat: UOp, gate: tuple[UOp, UOp | None], size: int, path: list[Block]) -> UOp:
+        condition, valid = gate
+        for x in (flat, condition, valid):
+            if x is not None:
+                self.emit_data_of(x, path)
+        if condition.op is Ops.CONST and not condition.arg:
+            return UOp.const(memory.dtype, 0)
+        where = (memory, self.resolve(flat, path), self.resolve(condition, path))
+        index = UOp(Ops.INDEX, dtypes.index, where if valid is None else (*where, self.resolve(valid, path)))
+        return self.append(UOp(Ops.LOAD, memory.dtype.vec(size), (index,), self.number()), path)
+
+    def emit_store(self, node: UOp, path: list[Block]) -> None:
+        memory, value, gate = node.src[:3]
+        indices = node.src[3:]
+        flat, gates = self.address(memory, indices)
+        from_place = _terms(gate)
+        gates = [g for g in gates if g not in from_place] + from_place + self.once(node, memory)
+        found = [r for r in nest.free(node) if r.arg.kind == "lane"]
+        here = path
+        if not found:
+            condition = _conjoin(gates)
+            self.append_store(memory, flat, (condition, None), self.emit_all(value, here), node.arg, here)
+            return
+        (lane,) = found
+        size = lane.src[1].arg
+        step, base = _stride(flat, lane)
+        split = _lane_gate(gates, lane, size) if step == 1 and node.arg != "add" else None
+        if split is not None:
+            vector = self.emit_all(value, here)
+            if vector.dtype.count == 1:
+                vector = self.append(UOp(Ops.BROADCAST, value.dtype.vec(size), (vector,) * size), here)
+            self.append_store(memory, base, split, vector, node.arg, here)
+            return
+        for i in range(size):
+            one = nest.store(
+                memory,
+                _at_lane(value, lane, i),
+                [_at_lane(x, lane, i) for x in indices],
+                _at_lane(gate, lane, i),
+                None if node.arg == "stream" else node.arg,
+            )
+            self.emit_store(one, here)
+
+    def once(self, node: UOp, memory: UOp) -> list[UOp]:
+        """Of the blocks and threads that would all store the same, the first does."""
+        if memory.op is Ops.SCRATCH and not memory.arg.shared:
+            return []
+        spread = {self.place_of[r] for r in nest.free(node) if r in self.place_of}
+        first = {
+            place: r for r, place in reversed(self.place_of.items()) if place.axis == "thread" or memory.op is Ops.PARAM
+        }
+        return [r.lt(1) for place, r in first.items() if place not in spread]
+
+    def emit_all(self, value: UOp, path: list[Block]) -> UOp:
+        return self.emit(value, path)
+
+    def append_store(self, memory: UOp, flat: UOp, gate: tuple[UOp, UOp | None], value: UOp, mode: str | None,
+                     path: list[Block]) -> None:
+        condition, valid = gate
+        for x in (flat, condition, valid):
+            if x is not None:
+                self.emit_data_of(x, path)
+        if condition.op is Ops.CONST and not condition.arg:
+            return
+        where = (memory, self.resolve(flat, path), self.resolve(condition, path))
+        index = UOp(Ops.INDEX, dtypes.index, where if valid is None else (*where, self.resolve(valid, path)))
+        self.append(UOp(Ops.STORE, dtypes.void, (index, value), mode), path)
+
+    # ---- closers
+
+    def emit_closer(self, node: UOp, path: list[Block]) -> None:
+        """The node, and what shares its loops: initialise accumulators, open blocks, emit bodies, update, close."""
+        key = loop_ranges(node)
+        here = path[-1]
+        members = [node]
+        if not key:
+            for statement in parts(node)[0]:
+                self.emit_statement(statement, path)
+            here.values[node] = node
+            return
+        mask = self.reach[node] if node in self.reach else 0
+        bits = self.bit.get(node, 0)
+        for other in self.groups.get(key, ()) if mask else ():
+            if other is node or self.find(other, path) is not None or not self._fits(other, path):
+                continue
+            if self.reach[other] & bits or mask & self.bit[other]:
+                continue
+            members.append(other)
+            mask |= self.reach[other]
+            bits |= self.bit[other]
+        accumulators: dict[UOp, UOp] = {}
+        for m in members:
+            if m.op is Ops.REDUCE:
+                found = nest.lanes(m.src[0])
+                dtype = m.dtype.vec(found[0].src[1].arg if found else 1)
+                accumulators[m] = self.append(UOp(Ops.ACCUMULATOR, dtype, (reduce_identity(m),), self.number()), path)
+        inner = list(path)
+        for r in key:
+            for u in (r.src[0], r.src[1]):
+                self.emit_data_of(u, inner)
+            inner.append(Block(r))
+        for m in members:
+            if m.op is Ops.END:
+                for statement in parts(m)[0]:
+                    self.emit_statement(statement, inner)
+        updates = [(m, self.emit(m.src[0], inner)) for m in members if m.op is Ops.REDUCE]
+        for m, value in updates:
+            count = accumulators[m].dtype.count
+            if value.dtype.count < count:  # a value that turned out not to depend on the lane
+                value = self.append(UOp(Ops.BROADCAST, value.dtype.vec(count), (value,) * count), inner)
+            self.append(UOp(Ops.UPDATE, dtypes.void, (accumulators[m], value), m.arg), inner)
+        for i in range(len(inner) - 1, len(path) - 1, -1):
+            inner[i - 1].items.append(inner[i])
+        for m in members:
+            here.values[m] = accumulators.get(m, m)
+
+    def _fits(self, other: UOp, path: list[Block]) -> bool:
+        opened = {b.loop for b in path}
+        needed = {r for r in nest.free(other) if r.arg.kind == "loop"}
+        return needed <= opened and self.depth(other, path) == len(path) - 1
+
+    def emit_statement(self, statement: UOp, path: list[Block]) -> None:
+        if statement.op is Ops.STORE:
+            self.emit_store(statement, path)
+        elif loop_ranges(statement):
+            self.emit(statement, path)
+        else:
+            for s in parts(statement)[0]:
+                self.emit_statement(s, path)
+
+
+def _specials(loops: Loops, order: list[UOp]) -> list[UOp]:
+    """The ranges that are a block's or a thread's index."""
+    axes = {"global": "block", "local": "thread"}
+    found = [u for u in order if u.op is Ops.RANGE and u.arg.kind in axes]
+    return [
+        UOp(Ops.SPECIAL, dtypes.index, (r,), SpecialArg(axes[r.arg.kind], loops.dimensions[r.arg.name])) for r in found
+    ]
+
+
+def loop_ranges(closer: UOp) -> tuple[UOp, ...]:
+    """The ranges of a closer that open loops."""
+    return tuple(r for r in parts(closer)[1] if r.arg.kind == "loop")
+
+
+def _is_index_condition(node: UOp) -> bool:
+    if node.op in (Ops.CMPLT, Ops.CMPNE):
+        return node.src[0].dtype is dtypes.index
+    return node.op in (Ops.AND, Ops.OR, Ops.NOT) and all(_is_index_condition(s) for s in node.src)
+
+
+def _data_leaves(index: UOp) -> list[UOp]:
+    """Values of other dtypes below an index expression (GATHER's indices), outermost only."""
+    if index._free is None:
+        nest.free(index)
+    leaves: list[UOp] = []
+    seen: set[UOp] = set()
+    stack = [index]
+    while stack:
+        u = stack.pop()
+        if u in seen:
+            continue
+        seen.add(u)
+        if u.dtype is not dtypes.index and u.dtype is not dtypes.bool and u.op is not Ops.CONST:
+            leaves.append(u)
+        elif u.dtype is dtypes.bool and not _is_index_condition(u) and u.op is not Ops.CONST:
+            leaves.append(u)
+        elif u.op is not Ops.RANGE:
+            stack.extend(reversed(u.src))
+    return leaves
+
+
+def _at_lane(node: UOp, lane: UOp, i: int) -> UOp:
+    return nest.substitute(node, {lane: index_const(i)})
+
+
+def _stride(flat: UOp, lane: UOp) -> tuple[int | None, UOp]:
+    """(elements between lanes or None if not constant, address of lane 0)."""
+    if lane not in nest.free(flat):
+        return 0, flat
+    step = linear(flat)[1].get(lane, 0)
+    rest = add_scaled(flat, lane, -step)
+    return (None, flat) if lane in nest.free(rest) else (step, rest)
+
+
+def _lane_gate(gates: Iterable[UOp], lane: UOp, size: int) -> tuple[UOp, UOp | None] | None:
+    """Gates as (a condition for all lanes, number of valid lanes or None for all); None if they are of another form."""
+    scalar: list[UOp] = []
+    valid: UOp | None = None
+    for g in gates:
+        if lane not in nest.free(g):
+            scalar.append(g)
+            continue
+        if g.op is not Ops.CMPLT or linear(g.src[0])[1].get(lane) != 1:
+            return None
+        rest = add_scaled(g.src[0], lane, -1)
+        if lane in nest.free(rest):
+            return None
+        valid = -rest if valid is None else valid.minimum(-rest)
+    return _conjoin(scalar), valid
+
+
+def _conjoin(gates: Iterable[UOp]) -> UOp:
+    condition = TRUE
+    for g in gates:
+        condition = condition & g
+    return condition
+
+
+def _terms(gate: UOp) -> list[UOp]:
+    terms, stack = [], [gate]
+    while stack:
+        c = stack.pop()
+        if c.op is Ops.AND:
+            stack += c.src
+        elif c is not TRUE:
+            terms.append(c)
+    return terms
+
+
+def _lay_out_scratch(order: list[UOp]) -> tuple[dict[UOp, Scratch], int]:
+    """Dimensions from the largest index of any access; arrays one after the other, 64-byte aligned, with room for a
+    masked vector.
+    """
+    largest: dict[UOp, list[int]] = {}
+    for u in order:
+        if u.op in (Ops.LOAD, Ops.STORE):
+            memory, indices = nest.access(u)
+            if memory.op is Ops.SCRATCH:
+                sizes = largest.setdefault(memory, [1] * len(indices))
+                for axis, i in enumerate(indices):
+                    sizes[axis] = max(sizes[axis], bounds(i)[1] + 1)
+    arrays: dict[UOp, Scratch] = {}
+    offset = 0
+    for memory, sizes in largest.items():
+        dims = tuple(sizes)
+        size = memory.dtype.itemsize
+        for n in stored_dims(memory, dims):
+            size *= n
+        arrays[memory] = Scratch(dims, offset, memory.dtype)
+        offset += (size + 63) // 64 * 64 + 64
+    return arrays, offset
+
+
+def stored_dims(memory: UOp, dims: tuple[int, ...]) -> list[int]:
+    layout = memory.arg.layout or tuple((axis, 1, 0) for axis in range(len(dims)))
+    return [modulus or -(-dims[axis] // divisor) for axis, divisor, modulus in layout]
+
+
+def _scratch_address(memory: UOp, indices: tuple[UOp, ...], dims: tuple[int, ...]) -> UOp:
+    layout = memory.arg.layout or tuple((axis, 1, 0) for axis in range(len(dims)))
+    address = index_const(0)
+    for (axis, divisor, modulus), size in zip(layout, stored_dims(memory, dims)):
+        part = indices[axis] // divisor
+        address = address * size + (part % modulus if modulus else part)
+    return address

@@ -1,0 +1,566 @@
+"""Optimisations as rewrites of ranges. A list of opts is a value: printed, saved, replayed.
+
+Each opt names what it acts on: a range by its name (all ranges of that name, which is what moves together), a value
+by its name. SPLIT appends ".0" to the outer and ".1" to the inner name; PEEL appends "'" to the last part. `check`
+says why an opt cannot be applied, or None; `apply` changes the nest.
+"""
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+
+from ..target import Target
+from ..uops import Ops, UOp, toposort
+from ..uops.uop import alu, index_const, linear
+from . import nest
+from .lower import Loops, reduce_identity
+from .nest import is_closer, parts
+
+
+def _closers(root: UOp, r: UOp) -> list[UOp]:
+    return [u for u in nest.order(root) if is_closer(u) and r in parts(u)[1]]
+
+
+def _is_level(root: UOp, name: str) -> bool:
+    return any(x.arg.name == name for u in nest.order(root) if u.op is Ops.END for x in parts(u)[2])
+
+
+def _find(loops: Loops, name: str) -> str | None:
+    return None if nest.ranges_named(loops.root, name) else f"there is no range {name}"
+
+
+def _const_size(r: UOp) -> int | None:
+    start, end = r.src
+    return end.arg - start.arg if start.op is Ops.CONST and end.op is Ops.CONST else None
+
+
+def _thread_in_parts(loops: Loops, name: str) -> str | None:
+    """Why the range cannot change its unit: the parts of a range that is cut among threads count alike."""
+    if loops.thread is None or name.rstrip("'") != loops.thread:
+        return None
+    names = {u.arg.name for u in nest.order(loops.root) if u.op is Ops.RANGE}
+    if all(n == name or n.rstrip("'") != loops.thread for n in names):
+        return None
+    return f"{name} is a part of what is cut among threads"
+
+
+class Opt:
+    """The base: `check` before `apply`."""
+
+    def check(self, loops: Loops, target: Target) -> str | None:
+        raise NotImplementedError
+
+    def apply(self, loops: Loops) -> None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Split(Opt):
+    """range -> outer * size + inner. A remainder is masked in reduces and gates the stores."""
+
+    range: str
+    size: int
+
+    def check(self, loops: Loops, target: Target) -> str | None:
+        found = nest.ranges_named(loops.root, self.range)
+        if not found:
+            return f"there is no range {self.range}"
+        if self.size < 2:
+            return f"size {self.size} splits nothing"
+        for r in found:
+            if r.arg.kind != "loop":
+                return f"{self.range} is {r.arg.kind}"
+            if r.src[0].op is not Ops.CONST and linear(r.src[0])[0] % self.size:
+                return f"{self.range} starts at {r.src[0]!r}"
+        return _thread_in_parts(loops, self.range)
+
+    def apply(self, loops: Loops) -> None:
+        for r in nest.ranges_named(loops.root, self.range):
+            start, stop = r.src
+            length = stop - start
+            exact = (length % self.size) is index_const(0)
+            name, copy = r.arg.name, r.arg.copy
+            outer = UOp.range(f"{name}.0", 0, (length + (self.size - 1)) // self.size, copy=copy)
+            if outer in nest.order(loops.root):  # of another range of the name, with other bounds: not to be mixed up
+                copy = loops.fresh_copy()
+                outer = outer.replace(arg=replace(outer.arg, copy=copy))
+            inner = UOp.range(f"{name}.1", 0, self.size, copy=copy)
+            at = start + outer * self.size + inner
+            loops.root = nest.substitute(loops.root, {r: at}, {r: (outer, inner)})
+            if not exact:
+                loops.root = _guard(loops.root, outer, at.lt(stop))
+        if loops.thread == self.range:
+            loops.thread = f"{self.range}.0"
+        if self.range in loops.serial:
+            loops.serial |= {f"{self.range}.0", f"{self.range}.1"}
+
+
+def _guard(root: UOp, r: UOp, condition: UOp) -> UOp:
+    """Reduces over r mask their value, stores under r get a gate."""
+    # past the end of an axis or of its outer part lies padding; past the end of an inner part lies its neighbour
+    beyond = not any(part.rstrip("'") == "1" for part in r.arg.name.split(".")[1:])
+
+    def change(u: UOp) -> UOp:
+        if not is_closer(u):
+            return u
+        body, ranges, level = parts(u)
+        if r not in ranges:
+            return u
+        if u.op is Ops.REDUCE:
+            return nest.reduce(u.arg, alu(Ops.WHERE, condition, body[0], reduce_identity(u)), ranges)
+        return nest.end([_gate_stores(s, condition, beyond) for s in body], ranges, level)
+    return nest.transform(root, change)
+
+
+def _gate_stores(statement: UOp, condition: UOp, beyond: bool) -> UOp:
+    if statement.op is Ops.STORE:
+        memory, value, gate, *indices = statement.src
+        if beyond and memory.op is Ops.SCRATCH:  # as large as its indices: to write padding is cheaper than a gate
+            return statement
+        return nest.store(memory, value, indices, gate & condition, statement.arg)
+    body, ranges, level = parts(statement)
+    return nest.end([_gate_stores(s, condition, beyond) for s in body], ranges, level)
+
+
+@dataclass(frozen=True)
+class Merge(Opt):
+    """Two neighbouring ranges of the same closers become one, named after the first; every address must stay free of
+    / and %."""
+
+    first: str
+    second: str
+
+    def check(self, loops: Loops, target: Target) -> str | None:
+        pairs = self._pairs(loops)
+        if pairs is None:
+            return f"{self.first} and {self.second} do not stand together everywhere"
+        if any(n.src[0] is not index_const(0) or m.src[0] is not index_const(0) or n.src[1].op is not Ops.CONST
+               or m.arg.kind != "loop" or n.arg.kind != "loop" for m, n in pairs):
+            return "needs loops from 0 and a constant inner size"
+        if _is_level(loops.root, self.first) or _is_level(loops.root, self.second):
+            return "one is a level of scratch"
+        if loops.thread is not None and self.second.rstrip("'") == loops.thread:
+            return f"{self.second} is cut among threads"
+        reason = _thread_in_parts(loops, self.first)
+        if reason is not None:
+            return reason
+        if self._merged(loops, pairs) is None:
+            return "an address would need a division"
+        return None
+
+    def _pairs(self, loops: Loops) -> list[tuple[UOp, UOp]] | None:
+        pairs: list[tuple[UOp, UOp]] = []
+        for u in nest.order(loops.root):
+            if is_closer(u):
+                names = [r.arg.name for r in parts(u)[1]]
+                if (self.first in names) != (self.second in names):
+                    return None
+                if self.first in names:
+                    at = names.index(self.first)
+                    if at + 1 >= len(names) or names[at + 1] != self.second:
+                        return None
+                    pair = (parts(u)[1][at], parts(u)[1][at + 1])
+                    if pair not in pairs:
+                        pairs.append(pair)
+        return pairs or None
+
+    def _merged(self, loops: Loops, pairs: list[tuple[UOp, UOp]]) -> UOp | None:
+        root = nest.transform(loops.root, lambda u: u.src[0] if u.op is Ops.VALUE else u)  # markers mention indices
+        for outer, inner in pairs:
+            size = inner.src[1].arg
+            both = UOp.range(self.first, 0, outer.src[1] * size, copy=outer.arg.copy)
+            root = nest.substitute(root, {outer: both // size, inner: both % size}, {outer: (both,), inner: ()})
+            root = nest.transform(root, lambda u, both=both: _flat_access(u, both))  # type: ignore[misc]
+            if any(u.op in (Ops.IDIV, Ops.MOD) and both in nest.free(u) for u in nest.order(root)):
+                return None
+        return root
+
+    def apply(self, loops: Loops) -> None:
+        pairs = self._pairs(loops)
+        root = self._merged(loops, pairs) if pairs else None
+        assert root is not None, "apply without check"
+        loops.root = root
+
+
+def _flat_access(u: UOp, both: UOp) -> UOp:
+    """An access whose indices divide `both` addresses its buffer as one dimension."""
+    if u.op not in (Ops.LOAD, Ops.STORE):
+        return u
+    memory, indices = nest.access(u)
+    if memory.op is not Ops.PARAM or len(indices) < 2 or not any(
+            x.op in (Ops.IDIV, Ops.MOD) and both in nest.free(x) for i in indices for x in toposort(i)):
+        return u
+    flat, size = flatten(indices, memory.arg.shape)
+    param = memory.replace(arg=type(memory.arg)(memory.arg.slot, (size,)))
+    if u.op is Ops.LOAD:
+        return nest.load(param, (flat,), nest.waits_of(u))
+    return nest.store(param, u.src[1], (flat,), u.src[2], u.arg)
+
+
+def flatten(indices: tuple[UOp, ...], shape: tuple[int, ...]) -> tuple[UOp, int]:
+    """(address, size) of an element of a row-major array."""
+    address, stride = index_const(0), 1
+    for i, n in zip(reversed(indices), reversed(shape)):
+        address = address + i * stride
+        stride *= n
+    return address, stride
+
+
+@dataclass(frozen=True)
+class Order(Opt):
+    """The order of the ranges of every closer that has exactly these."""
+
+    ranges: tuple[str, ...]
+
+    def check(self, loops: Loops, target: Target) -> str | None:
+        for u in nest.order(loops.root):
+            if is_closer(u) and {r.arg.name for r in parts(u)[1]} == set(self.ranges):
+                if any(r.arg.name in loops.serial for r in parts(u)[1]):
+                    return "the order of a scatter's index axes is fixed"
+                position = {name: i for i, name in enumerate(self.ranges)}
+                for r in parts(u)[1]:  # a bound must stay inside of the ranges it mentions
+                    mentioned = (nest.free(r) - {r}) & frozenset(parts(u)[1])
+                    if any(position[x.arg.name] > position[r.arg.name] for x in mentioned):
+                        return f"the bounds of {r.arg.name} depend on ranges further in"
+                return None
+        return f"no loops over exactly {', '.join(self.ranges)}"
+
+    def apply(self, loops: Loops) -> None:
+        position = {name: i for i, name in enumerate(self.ranges)}
+
+        def change(u: UOp) -> UOp:
+            if not is_closer(u):
+                return u
+            body, ranges, level = parts(u)
+            if {r.arg.name for r in ranges} != set(self.ranges):
+                return u
+            return nest.rebuild_closer(u, body, sorted(ranges, key=lambda r: position[r.arg.name]), level)
+        loops.root = nest.transform(loops.root, change)
+
+
+@dataclass(frozen=True)
+class Thread(Opt):
+    """The range that is cut among threads: an outermost range of the root."""
+
+    range: str
+
+    def check(self, loops: Loops, target: Target) -> str | None:
+        if loops.thread is not None:
+            return f"{loops.thread} is cut already"
+        if self.range in loops.serial:
+            return "the order of a scatter's index axes is fixed"
+        found = [r for r in nest.ranges_named(loops.root, self.range) if r.arg.kind == "loop"]
+        ends = _root_ends(loops.root)
+        if len(found) != 1 or any(found[0] not in parts(e)[1] for e in ends):
+            return f"{self.range} is not a loop around everything that is stored"
+        if nest.free(found[0]) != {found[0]}:
+            return f"the bounds of {self.range} depend on other ranges"
+        return None
+
+    def apply(self, loops: Loops) -> None:
+        loops.thread = self.range
+
+
+def _root_ends(root: UOp) -> list[UOp]:
+    """The outermost ENDs that have ranges."""
+    body, ranges, _ = parts(root)
+    return [root] if ranges or not body else [e for s in body if s.op is Ops.END for e in _root_ends(s)] or [root]
+
+
+@dataclass(frozen=True)
+class Vector(Opt):
+    """The range becomes SIMD lanes. Over a reduce axis two reduces nest: loops inside, lanes outside. Comes before
+    UPCAST."""
+
+    range: str
+
+    def check(self, loops: Loops, target: Target) -> str | None:
+        found = nest.ranges_named(loops.root, self.range)
+        if not found:
+            return f"there is no range {self.range}"
+        if self.range in loops.serial or loops.thread == self.range:
+            return f"{self.range} has to stay a loop"
+        sizes = {_const_size(r) for r in found}
+        if len(sizes) != 1 or None in sizes or any(r.arg.kind != "loop" for r in found):
+            return f"{self.range} has no constant size"
+        size = next(iter(sizes))
+        if size not in (2, 4, 8, 16, 32, 64) or size * 4 > max(target.vector_bytes, 16):
+            return f"{size} lanes are no vector of the target"
+        if any(r.src[0] is not index_const(0) for r in found):
+            return f"{self.range} does not start at 0"
+        if _is_level(loops.root, self.range):
+            return f"{self.range} is a level of scratch"
+        marked = frozenset(found)
+        for u in nest.order(loops.root):
+            if nest.free(u) & marked and nest.lanes(u):
+                return "a value would have two lanes"
+            if u.op is Ops.RANGE and u not in marked and nest.free(u) & marked:
+                return f"the bounds of {u.arg.name} depend on it"
+        return None
+
+    def apply(self, loops: Loops) -> None:
+        for r in nest.ranges_named(loops.root, self.range):
+            lane = UOp.range(r.arg.name, 0, r.src[1], kind="lane", copy=r.arg.copy)
+            loops.root = nest.substitute(loops.root, {r: lane}, {r: (lane,)})
+
+        def nest_reduces(u: UOp) -> UOp:
+            if u.op is not Ops.REDUCE:
+                return u
+            (value,), ranges, _ = parts(u)
+            inner = [r for r in ranges if r.arg.kind != "lane"]
+            if len(inner) == len(ranges) or not inner:
+                return u
+            return nest.reduce(u.arg, nest.reduce(u.arg, value, inner), [r for r in ranges if r.arg.kind == "lane"])
+        loops.root = nest.transform(loops.root, nest_reduces)
+
+
+@dataclass(frozen=True)
+class Upcast(Opt):
+    """Duplicates the body for each value of the range: a register tile, or independent accumulators of a reduce."""
+
+    range: str
+    limit = 64
+    most_nodes = 20_000     # of a nest: beyond, compilers take minutes
+
+    def check(self, loops: Loops, target: Target) -> str | None:
+        found = nest.ranges_named(loops.root, self.range)
+        if not found:
+            return f"there is no range {self.range}"
+        if self.range in loops.serial or loops.thread == self.range:
+            return f"{self.range} has to stay a loop"
+        for r in found:
+            size = _const_size(r)
+            if size is None or size > self.limit or r.arg.kind != "loop":
+                return f"{self.range} has no small constant size"
+        if _is_level(loops.root, self.range):
+            return f"{self.range} is a level of scratch"
+        marked = frozenset(found)
+        order = nest.order(loops.root)
+        if any(u.op is Ops.RANGE and u not in marked and nest.free(u) & marked for u in order):
+            return f"bounds depend on {self.range}"
+        copied = sum(bool(nest.free(u) & marked) for u in order)
+        if len(order) + copied * max(_const_size(r) or 0 for r in found) > self.most_nodes:
+            return f"{copied} nodes would be copied too often"
+        return None
+
+    def apply(self, loops: Loops) -> None:
+        for r in nest.ranges_named(loops.root, self.range):
+            loops.root = _duplicate(loops.root, r, combine_inside=False)
+
+
+@dataclass(frozen=True)
+class Unroll(Opt):
+    """Duplicates a reduce's body into the same accumulator."""
+
+    range: str
+
+    def check(self, loops: Loops, target: Target) -> str | None:
+        reason = Upcast(self.range).check(loops, target)
+        if reason is None and any(u.op is Ops.END for r in nest.ranges_named(loops.root, self.range)
+                                  for u in _closers(loops.root, r)):
+            return f"{self.range} is no reduce's"
+        return reason
+
+    def apply(self, loops: Loops) -> None:
+        for r in nest.ranges_named(loops.root, self.range):
+            loops.root = _duplicate(loops.root, r, combine_inside=True)
+
+
+def _duplicate(root: UOp, r: UOp, combine_inside: bool) -> UOp:
+    def change(u: UOp) -> UOp:
+        if not is_closer(u):
+            return u
+        body, ranges, level = parts(u)
+        if r not in ranges:
+            return u
+        rest = [x for x in ranges if x is not r]
+        values = [index_const(c) for c in range(r.src[0].arg, r.src[1].arg)]
+        copies = [nest.substitute(b, {r: c}) for c in values for b in body]
+        if u.op is Ops.END:
+            return nest.end(copies, rest, level)
+        if combine_inside:
+            return nest.reduce(u.arg, _combine(u.arg, copies), rest)
+        return _combine(u.arg, [nest.reduce(u.arg, c, rest) for c in copies])
+    return nest.transform(root, change)
+
+
+def _combine(op: Ops, values: list[UOp]) -> UOp:
+    """A balanced tree: shorter dependences, and less rounding than a chain."""
+    while len(values) > 1:
+        values = [
+            alu(op, values[i], values[i + 1]) if i + 1 < len(values) else values[i] for i in range(0, len(values), 2)
+        ]
+    return values[0]
+
+
+@dataclass(frozen=True)
+class Peel(Opt):
+    """[0, n) -> [0, at) and [at, n): what is inside is written twice, so that guards fold in the first part.
+
+    A negative `at` counts from the end, which may be symbolic.
+    """
+
+    range: str
+    at: int
+
+    def check(self, loops: Loops, target: Target) -> str | None:
+        found = nest.ranges_named(loops.root, self.range)
+        if not found:
+            return f"there is no range {self.range}"
+        for r in found:
+            size = _const_size(r)
+            if r.arg.kind != "loop" or r.src[0] is not index_const(0):
+                return f"{self.range} is no loop from 0"
+            if not (0 < self.at and size is not None and self.at < size) and not (
+                    self.at < 0 and r.src[1].vmin + self.at >= (0 if size is None else 1)):
+                return f"{self.range} cannot be cut at {self.at}"
+            for u in _closers(loops.root, r):
+                if u.op is Ops.END and parts(u)[2] and parts(u)[1].index(r) != 0:
+                    return f"{self.range} is inside of a fill's loops"
+        return None
+
+    def apply(self, loops: Loops) -> None:
+        name = self.range + "'"
+        while nest.ranges_named(loops.root, name):  # cut before: the parts stay apart
+            name += "'"
+        if self.range in loops.serial:  # the parts follow one another
+            loops.serial |= {name}
+        for r in nest.ranges_named(loops.root, self.range):
+            stop = r.src[1]
+            at = index_const(self.at) if self.at > 0 else stop + self.at
+            first = UOp.range(r.arg.name, 0, at, copy=r.arg.copy)
+            last = UOp.range(name, at, stop, copy=r.arg.copy)
+            loops.root = nest.transform(loops.root, functools.partial(_peel, loops, r, first, last))
+
+
+def _peel(loops: Loops, r: UOp, first: UOp, last: UOp, u: UOp) -> UOp:
+    if not is_closer(u):
+        return u
+    body, ranges, level = parts(u)
+    if r not in ranges:
+        return u
+    if u.op is Ops.REDUCE:
+        fresh = _fresh_ranges(loops, body, r, frozenset(ranges))
+        pieces = []
+        for piece, rename in ((first, {}), (nest.substitute(last, fresh), fresh)):
+            copy = nest.substitute(body[0], rename, {k: (v,) for k, v in rename.items()})
+            copy = nest.substitute(copy, {r: piece}, {r: (piece,)})
+            pieces.append(nest.reduce(u.arg, copy, [nest.substitute(rename.get(x, x), {r: piece}) for x in ranges]))
+        return alu(u.arg, *pieces)
+    at = ranges.index(r)
+    inner = ranges[at + 1:]
+    one = nest.end([nest.substitute(s, {r: first}, {r: (first,)}) for s in body],
+                   (first, *(nest.substitute(x, {r: first}) for x in inner)), level if at == 0 else ())
+    # every range closed in the copy is a new node: a RANGE is opened in one place only
+    fresh = _fresh_ranges(loops, body, r, frozenset({r, *inner}))
+    renamed = [nest.substitute(s, fresh, {k: (v,) for k, v in fresh.items()}) for s in body]
+    two = nest.end([nest.substitute(s, {r: last}, {r: (last,)}) for s in renamed],
+                   (last, *(nest.substitute(fresh.get(x, x), {r: last}) for x in inner)), level if at == 0 else ())
+    if at == 0 and not level and not ranges[:at]:
+        return nest.end([one, two], ())
+    return nest.end([one, two], ranges[:at], level if at else ())
+
+
+def _fresh_ranges(loops: Loops, body: tuple[UOp, ...], r: UOp, around: frozenset[UOp]) -> dict[UOp, UOp]:
+    """New copies of the ranges that are closed in the body and depend on the ranges around, and of those but `r`."""
+    found: dict[UOp, UOp] = {}
+    copy = loops.fresh_copy()
+    for statement in body:
+        for u in toposort(statement):
+            if is_closer(u):
+                depends = any(nest.free(x) & around for x in u.src)
+                for x in parts(u)[1]:
+                    if depends and x not in found:
+                        found[x] = x
+    found |= {x: x for x in around}
+    found.pop(r, None)
+    order = [x for x in toposort(*found) if x in found]
+    fresh: dict[UOp, UOp] = {}
+    for x in order:
+        start, stop = (nest.substitute(s, fresh) for s in x.src)
+        fresh[x] = UOp.range(x.arg.name, start, stop, x.arg.kind, copy * 1000 + x.arg.copy)
+    return {x: y for x, y in fresh.items() if x in found}
+
+
+@dataclass(frozen=True)
+class Carry(Opt):
+    """The outer block loop of a sum goes outside of the output tile: each block adds its part to what the output holds.
+
+    `before` names the output range that comes next inside. Blocks run in order, so the range cannot be cut among
+    threads.
+    """
+
+    range: str
+    before: str
+
+    def check(self, loops: Loops, target: Target) -> str | None:
+        found = [r for r in nest.ranges_named(loops.root, self.range) if r.arg.kind == "loop"]
+        if len(found) != 1 or nest.free(found[0]) != {found[0]}:
+            return f"{self.range} is not one loop with bounds of its own"
+        closers = _closers(loops.root, found[0])
+        body, ranges, _ = parts(loops.root)
+        if len(body) != 1 or body[0].op is not Ops.STORE or body[0].arg is not None:
+            return "there is more to store than one plain value"
+        value = body[0].src[1]
+        if (
+            len(closers) != 1
+            or closers[0] is not _bare(value)
+            or closers[0].op is not Ops.REDUCE
+            or closers[0].arg is not Ops.ADD
+        ):
+            return "what is stored is not a sum over it: an epilogue belongs on the last block"
+        if self.before not in [r.arg.name for r in ranges]:
+            return f"{self.before} is no output range"
+        at = [r.arg.name for r in ranges].index(self.before)
+        if loops.thread in [r.arg.name for r in ranges[at:]]:
+            return "the range that is cut among threads has to stay outside"
+        if any(u.op is Ops.LOAD and u.src[0] is body[0].src[0] for u in nest.order(loops.root)):
+            return "the output is read"
+        return None
+
+    def apply(self, loops: Loops) -> None:
+        (r,) = nest.ranges_named(loops.root, self.range)
+        (statement,), ranges, level = parts(loops.root)
+        memory, indices = nest.access(statement)
+        (value,), reduced, _ = parts(_bare(statement.src[1]))
+        part = nest.reduce(Ops.ADD, value, [x for x in reduced if x is not r])
+        old = nest.load(memory, indices, (r,))  # read in each iteration, whatever its address depends on
+        total = alu(Ops.WHERE, r.lt(1), part, alu(Ops.ADD, old, part))
+        at = [x.arg.name for x in ranges].index(self.before)
+        loops.serial |= {self.range}
+        loops.root = nest.end(
+            [nest.store(memory, total, indices, statement.src[2])], (*ranges[:at], r, *ranges[at:]), level
+        )
+
+
+def _bare(value: UOp) -> UOp:
+    return value.src[0] if value.op is Ops.VALUE else value
+
+
+@dataclass(frozen=True)
+class NonTemporal(Opt):
+    """Vector stores of one slot bypass the caches: for outputs larger than the last level cache, written once."""
+
+    slot: int
+
+    def check(self, loops: Loops, target: Target) -> str | None:
+        stores = [
+            u
+            for u in nest.order(loops.root)
+            if u.op is Ops.STORE and u.src[0].op is Ops.PARAM and u.src[0].arg.slot == self.slot
+        ]
+        if not stores:
+            return f"slot {self.slot} is not stored"
+        if any(
+            u.op is Ops.LOAD and u.src[0].op is Ops.PARAM and u.src[0].arg.slot == self.slot
+            for u in nest.order(loops.root)
+        ):
+            return f"slot {self.slot} is read again"
+        return None if all(u.arg is None for u in stores) else "not plain stores"
+
+    def apply(self, loops: Loops) -> None:
+        def change(u: UOp) -> UOp:
+            if u.op is Ops.STORE and u.src[0].op is Ops.PARAM and u.src[0].arg.slot == self.slot:
+                return u.replace(arg="stream")
+            return u
+        loops.root = nest.transform(loops.root, change)

@@ -1,0 +1,262 @@
+"""PLACE and BOUND: values kept in scratch at a level of the loops, and guards that become the ends of loops.
+
+PLACE computes a value once per iteration of its level's ranges: a nest of its own with fresh ranges (named after the
+value and its axes, "v3_1") fills a scratch array over the extent that the uses touch, and the uses load from there. Of
+an input ("p1") it is the packing of an operand; `layout` says in which order the inner loops read it.
+
+Consumers are placed before producers: the fill of a value is lowered anew from the AST, without opts.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..dtype import DType, accumulator, dtypes
+from ..target import Target
+from ..uops import Ops, ScratchArg, UOp
+from ..uops.uop import add_scaled, bounds, index_const, linear
+from . import nest
+from .lower import Loops, reduce_identity
+from .opts import Opt
+
+Layout = tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Place(Opt):
+    """A value or an input goes to scratch, filled once per iteration of the level's ranges.
+
+    `along`: only the uses whose indices move with the range of that name; the others stay as they are.
+    `shared`: into memory that the threads of a block share, and fill together where LOCAL gives them the fill's ranges.
+    """
+
+    value: str
+    level: tuple[str, ...]
+    layout: Layout = ()
+    shared: bool = False
+    along: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name of the array, and of its fill's ranges with an axis behind it."""
+        return f"{self.value}_{self.along.replace('.', '')}" if self.along else self.value
+
+    def check(self, loops: Loops, target: Target) -> str | None:
+        if self.shared and not target.has_blocks:
+            return "the target has no blocks of threads"
+        plan = self._plan(loops)
+        if isinstance(plan, str):
+            return plan
+        size = plan.dtype.itemsize
+        for extent in plan.extents:
+            size *= max(1, bounds(extent)[1])
+        if size > max(target.scratch, 1):
+            return f"{size} bytes are more than the scratch of the target"
+        return None
+
+    def _plan(self, loops: Loops) -> _Plan | str:
+        node = loops.values.get(self.value)
+        if node is None:
+            return f"there is no value {self.value}"
+        order = nest.order(loops.root)
+        uses = _uses(order, self.value, node)
+        if self.along:
+            uses = [u for u in uses if any(r.arg.name == self.along for i in _indices_of(u) for r in nest.free(i))]
+        if not uses:
+            return f"{self.value} is not used"
+        if any(u.op is Ops.SCRATCH and u.arg.name == self.label for u in order):
+            return f"{self.value} is in scratch already"
+        if any(u.op is Ops.LOAD and u.src[0] is node and nest.waits_of(u) for u in order):
+            return f"{self.value} is read while it is written"
+        level: list[UOp] = []
+        for name in self.level:
+            found = [u for u in order if u.op is Ops.RANGE and u.arg.name == name]
+            if len(found) != 1 or found[0].arg.kind not in ("loop", "global") + (() if self.shared else ("local",)):
+                return f"level {name} is not one loop"
+            level.append(found[0])
+        around = frozenset(level)
+        if any(not nest.free(r) <= around for r in level):
+            return "the level leaves out ranges on which its bounds depend"
+        for r in level:
+            if not self.shared and any(u.op is Ops.REDUCE and r in nest.parts(u)[1] for u in order):
+                return "a level is a loop around the statements, not a reduce's"
+            outside = set(nest.toposort_until(loops.root, lambda u, r=r: nest.is_closer(u) and r in nest.parts(u)[1]))  # type: ignore[misc]
+            if any(u in outside for u in uses):
+                return f"the level's range {r.arg.name} is not around every use"
+        indices = [_indices_of(u) for u in uses]
+        shape = node.shape
+        base: list[UOp] = []
+        extents: list[UOp] = []
+        for axis in range(len(shape)):
+            lows = {nest.extreme(i[axis], around, False) for i in indices}
+            if len(lows) != 1:
+                return f"the uses of {self.value} start at different places of axis {axis}"
+            low = lows.pop()
+            highs = [add_scaled(nest.extreme(i[axis], around, True), low, -1) + 1 for i in indices]
+            high = highs[0]
+            for h in highs[1:]:
+                high = high.maximum(h)
+            base.append(low)
+            extents.append(high)
+        if self.layout and {dim for dim, _, _ in self.layout} != {
+            a for a in range(len(shape)) if extents[a] is not index_const(1)
+        }:
+            return "the layout does not name every axis"
+        dtype = uses[0].dtype if node.op is not Ops.PARAM else accumulator(node.dtype)
+        return _Plan(node, tuple(uses), tuple(level), tuple(base), tuple(extents), dtype)
+
+    def apply(self, loops: Loops) -> None:
+        plan = self._plan(loops)
+        assert not isinstance(plan, str), plan
+        shape = plan.node.shape
+        clean = tuple(UOp.range(f"clean{axis}", 0, n) if n != 1 else index_const(0) for axis, n in enumerate(shape))
+        fresh: list[UOp | None] = [None if extent is index_const(1) else UOp.range(f"{self.label}_{axis}", 0, extent)
+                                   for axis, extent in enumerate(plan.extents)]
+        at = {c: b if r is None else b + r for c, b, r in zip(clean, plan.base, fresh) if c.op is Ops.RANGE}
+        value = nest.substitute(loops.lowering.lower(plan.node, clean), at)
+        if value.op is Ops.VALUE:
+            value = value.src[0]
+        scratch = UOp(Ops.SCRATCH, plan.dtype, (), ScratchArg(self.label, self.layout, self.shared))
+        own = [r for r in fresh if r is not None]
+        statement = nest.store(scratch, value, [index_const(0) if r is None else r for r in fresh])
+        fill = nest.end([statement], own, plan.level)
+        mapping = {}
+        for use in plan.uses:
+            local = [add_scaled(i, b, -1) for i, b in zip(_indices_of(use), plan.base)]
+            mapping[use] = nest.load(scratch, local, (fill,))
+        loops.root = nest.substitute(loops.root, mapping)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    node: UOp
+    uses: tuple[UOp, ...]
+    level: tuple[UOp, ...]
+    base: tuple[UOp, ...]
+    extents: tuple[UOp, ...]
+    dtype: DType
+
+
+def _uses(order: Sequence[UOp], name: str, node: UOp) -> list[UOp]:
+    """The VALUE nodes of a name; of an input its loads, where 16-bit floats are widened after the load."""
+    if node.op is not Ops.PARAM:
+        return [u for u in order if u.op is Ops.VALUE and u.arg == name]
+    loads = [u for u in order if u.op is Ops.LOAD and u.src[0] is node]
+    if accumulator(node.dtype) is node.dtype:
+        return loads
+    return [u for u in order if u.op is Ops.CAST and u.src[0] in loads]
+
+
+def _indices_of(use: UOp) -> tuple[UOp, ...]:
+    if use.op is Ops.VALUE:
+        return use.src[1:]
+    return nest.access(use.src[0] if use.op is Ops.CAST else use)[1]
+
+
+@dataclass(frozen=True)
+class Bound(Opt):
+    """A guard that selects the reduce's identity becomes the loop's end, rounded up to `multiple`; the guard stays.
+
+    The end is an expression of the level's ranges. Applied before PLACE, since a scratch load hides its guard.
+    """
+
+    range: str
+    level: tuple[str, ...]
+    multiple: int = 1
+
+    def check(self, loops: Loops, target: Target) -> str | None:
+        ranges = nest.ranges_named(loops.root, self.range)
+        if not ranges:
+            return f"there is no range {self.range}"
+        if self.multiple < 1:
+            return f"multiple {self.multiple} is not positive"
+        order = nest.order(loops.root)
+        names = {u.arg.name for u in order if u.op is Ops.RANGE}
+        if not set(self.level) <= names or self.range in self.level:
+            return "a range of the level is missing"
+        for r in ranges:
+            if r.arg.kind != "loop":
+                return f"{self.range} is {r.arg.kind}"
+            if any(u.op is Ops.END and r in nest.parts(u)[1] for u in order):
+                return f"{self.range} is no reduce's"
+            end = self._end(loops, r)
+            if end is r.src[1]:
+                return "no guard bounds it"
+            for u in order:
+                if nest.is_closer(u) and r in nest.parts(u)[1]:
+                    inner = nest.parts(u)[1]
+                    if not nest.free(end) <= nest.free(u) | set(inner[:inner.index(r)]):
+                        return f"the level is not around every loop over {self.range}"
+        return None
+
+    def _end(self, loops: Loops, r: UOp) -> UOp:
+        order = nest.order(loops.root)
+        keep = frozenset(u for u in order if u.op is Ops.RANGE and u.arg.name in self.level)
+        end: UOp | None = None
+        for closer in order:
+            if closer.op is not Ops.REDUCE or r not in nest.parts(closer)[1]:
+                continue
+            best = r.src[1]
+            for guard in guards(closer.src[0], reduce_identity(closer).arg):
+                if guard.op is Ops.CMPLT and guard.src[0].dtype is dtypes.index and linear(guard.src[0])[1].get(r) == 1:
+                    # r + rest < 0: r ends at -rest
+                    limit = nest.extreme(-add_scaled(guard.src[0], r, -1), keep, True)
+                    best = best.minimum(((limit + (self.multiple - 1)) // self.multiple) * self.multiple)
+            end = best if end is None else end.maximum(best)
+        return r.src[1] if end is None else end
+
+    def apply(self, loops: Loops) -> None:
+        for r in nest.ranges_named(loops.root, self.range):
+            shorter = UOp.range(r.arg.name, r.src[0], self._end(loops, r), r.arg.kind, r.arg.copy)
+            loops.root = nest.substitute(loops.root, {r: shorter}, {r: (shorter,)})
+
+
+def guards(value: UOp, outside: float | int | bool) -> list[UOp]:
+    """Conditions without which the value equals `outside` (0 for sums, -inf for maxima).
+
+    EXP(x - m) with x = -inf is 0 whenever m is not -inf: m is a row's maximum and some element of the row is kept,
+    since the causal guard keeps the diagonal. Where every element is masked the result is NaN with and without the
+    bound.
+    """
+    found: list[UOp] = []
+    stack: list[tuple[UOp, float | int | bool]] = [(value, outside)]
+    while stack:
+        u, target = stack.pop()
+        if u.op is Ops.VALUE:
+            stack.append((u.src[0], target))
+        elif u.op is Ops.WHERE:
+            if _is_const(u.src[2], target):
+                found += conjunction(u.src[0])
+                stack.append((u.src[1], target))
+            elif _is_const(u.src[1], target):
+                found += conjunction(u.src[0].logical_not())
+                stack.append((u.src[2], target))
+        elif u.op is Ops.MUL and target == 0:
+            stack += [(s, target) for s in u.src]
+        elif u.op is Ops.FDIV and target == 0:
+            stack.append((u.src[0], target))
+        elif u.op in (Ops.EXP, Ops.EXP2) and target == 0:
+            stack.append((u.src[0], float("-inf")))
+        elif u.op is Ops.ADD and target == float("-inf"):
+            stack += [(s, target) for s in u.src]
+        elif u.op is Ops.MUL and target == float("-inf"):
+            for x, c in (u.src, u.src[::-1]):
+                if c.op is Ops.CONST and c.arg > 0:
+                    stack.append((x, target))
+    return found
+
+
+def _is_const(u: UOp, value: float | int | bool) -> bool:
+    return u.op is Ops.CONST and bool(u.arg == value)
+
+
+def conjunction(condition: UOp) -> list[UOp]:
+    """The terms of a chain of ANDs."""
+    terms, stack = [], [condition]
+    while stack:
+        c = stack.pop()
+        if c.op is Ops.AND:
+            stack += c.src
+        else:
+            terms.append(c)
+    return terms

@@ -1,0 +1,220 @@
+"""Which values of a kernel go to scratch, and at which level of the loops.
+
+A value is computed in the innermost loop it depends on. If the loops around that include ranges it does not depend on,
+it is computed again and again; if several loops use it, once in each. Where that costs more than keeping it, it is
+placed at the outer ranges that all its uses share. When a product streams an operand past a placed row (attention),
+rows are taken a block at a time.
+"""
+from __future__ import annotations
+
+from ..target import Target
+from ..uops import TRANSCENDENTAL, Ops, UOp
+from . import nest
+from .lower import Loops
+from .nest import parts
+from .opts import Split
+from .place import Bound, Place
+from .tiles import attempt
+
+BLOCK = 16        # rows of a block: an operand streamed past them is read once per block
+REPEATS = 8       # a cheap value is kept when it would be computed so many times
+LANES_MULTIPLE = 64
+
+
+def place_values(loops: Loops, target: Target) -> None:
+    """Consumers first: a producer's uses may come to stand in a consumer's fill."""
+    for name in reversed([n for n in loops.values if n.startswith("v")]):
+        _place_value(loops, name, target)
+    _bound_reduces(loops, target)
+
+
+def _place_value(loops: Loops, name: str, target: Target) -> None:
+    users = _users(loops.root)
+    uses = [u for u in users if u.op is Ops.VALUE and u.arg == name]
+    if (
+        not uses
+        or all(isinstance(i, UOp) and not nest.free(i) for u in uses for i in u.src[1:])
+        and not nest.free(uses[0])
+    ):
+        return
+    homes = {home for u in uses for home in _homes(u, users)}
+    repeats = max((_repeats(u, home) for u in uses for home in _homes(u, users)), default=1)
+    heavy, operations = _weight(uses[0])
+    # what happens in one loop only, once per element, costs nothing to leave where it is
+    product = _is_product(uses[0]) and any(h is not _innermost(loops.root) for h in homes)
+    if not (repeats >= REPEATS and operations or heavy and (repeats > 1 or len(_loops_of(homes)) > 1) or product):
+        return
+    level = _level(loops.root, uses)
+    if level is None:
+        return
+    level = _block_rows(loops, uses, level, homes, target)
+    _bound_reduces(loops, target)
+    while not attempt(loops, Place(name, tuple(level)), target):
+        # too large for this level: nothing deeper is possible than the ranges all uses share
+        return
+
+
+def _users(root: UOp) -> dict[UOp, list[UOp]]:
+    users: dict[UOp, list[UOp]] = {}
+    for u in nest.order(root):
+        users.setdefault(u, [])
+        for s in u.src:
+            users[s].append(u)
+    return users
+
+
+def _homes(use: UOp, users: dict[UOp, list[UOp]]) -> list[UOp]:
+    """The closers in whose loops a value is computed: the nearest around it that close a range it depends on."""
+    free = nest.free(use)
+    found: list[UOp] = []
+    seen: set[UOp] = set()
+    stack = list(users[use])
+    while stack:
+        u = stack.pop()
+        if u in seen:
+            continue
+        seen.add(u)
+        if nest.is_closer(u) and free & set(parts(u)[1]):
+            found.append(u)
+        else:
+            stack.extend(users[u])
+    return found
+
+
+def _length(r: UOp) -> int:
+    return max(1, r.src[1].vmax - r.src[0].vmin)
+
+
+def _repeats(use: UOp, home: UOp) -> int:
+    """How many times the same element is computed in one home."""
+    free = nest.free(use)
+    ranges = parts(home)[1]
+    if home.op is Ops.END:
+        deepest = max(i for i, r in enumerate(ranges) if r in free)
+        around = set(ranges[:deepest]) | nest.free(home)
+    else:
+        around = set(ranges) | nest.free(home)
+    n = 1
+    for r in around - free:
+        n *= _length(r)
+    return n
+
+
+def _loops_of(homes: set[UOp]) -> set[tuple[UOp, ...]]:
+    """Homes that open different loops; those over the same ranges share theirs."""
+    return {parts(h)[1] for h in homes}
+
+
+def _innermost(root: UOp) -> UOp:
+    while parts(root)[0][0].op is Ops.END:
+        root = parts(root)[0][0]
+    return root
+
+
+def _is_product(use: UOp) -> bool:
+    """A matrix product: rows from one operand, columns from another, both longer than one. Inside of other loops it is
+    kept, since only
+    a nest of its own can be tiled."""
+    value = use.src[0]
+    if value.op is not Ops.REDUCE or value.arg is not Ops.ADD:
+        return False
+    loads = [
+        nest.free(u) & nest.free(value)
+        for u in nest.toposort_until(value.src[0], lambda u: u.op is Ops.END)
+        if u.op is Ops.LOAD
+    ]
+    return any(
+        any(_length(r) >= 4 for r in a - b) and any(_length(r) >= 4 for r in b - a) for a in loads for b in loads
+    )
+
+
+def _weight(use: UOp) -> tuple[bool, int]:
+    """(heavy: a reduce that depends on the value's own loops or a transcendental function inside, number of
+    operations).
+    """
+    heavy, count = False, 0
+    outer = nest.free(use)
+    for u in nest.toposort_until(use.src[0], lambda u: u.op is Ops.END or u.op is Ops.RANGE):
+        if u.op is Ops.REDUCE and nest.free(u) == outer or u.op in TRANSCENDENTAL and nest.free(u) == outer:
+            heavy = True
+        if (
+            u.op not in (Ops.CONST, Ops.CAST, Ops.VALUE, Ops.RANGE, Ops.LOAD, Ops.PARAM)
+            and nest.free(u)
+            and u.dtype.kind == "f"
+        ):
+            count += 1
+    return heavy, count
+
+
+def _level(root: UOp, uses: list[UOp]) -> list[str] | None:
+    """The longest prefix of the outer loops that every use depends on."""
+    common = frozenset.intersection(*(nest.free(u) for u in uses))
+    level: list[str] = []
+    for r in _outer_ranges(root):
+        if r not in common:
+            break
+        level.append(r.arg.name)
+    return level
+
+
+def _outer_ranges(root: UOp) -> list[UOp]:
+    """The loops around everything, outermost first."""
+    ranges: list[UOp] = []
+    while root.op is Ops.END:
+        body, rs, _ = parts(root)
+        ranges += rs
+        if len(body) == 0 or body[0].op is not Ops.END:
+            break
+        root = body[0]
+    return ranges
+
+
+def _block_rows(loops: Loops, uses: list[UOp], level: list[str], homes: set[UOp], target: Target) -> list[str]:
+    """Splits the level's last range into blocks, where a reduce streams something past the rows that does not depend on
+    them.
+    """
+    if not level:
+        return level
+    name = level[-1]
+    if name.endswith(".0"):
+        return level
+    (row,) = nest.ranges_named(loops.root, name)
+    length = _length(row)
+    if length < 2 or not _streams_past(uses, homes, row):
+        return level
+    extent = 1
+    for r in set().union(*(nest.free(u) for u in uses)) - set(_outer_ranges(loops.root)):
+        extent = max(extent, _length(r))
+    block = BLOCK
+    while block > 1 and block * extent * 4 > max(target.l2 // 2, 64 << 10):
+        block //= 2
+    if block > 1 and (length >= block or length % block == 0) and attempt(loops, Split(name, block), target):
+        return [*level[:-1], name + ".0"]
+    return level
+
+
+def _streams_past(uses: list[UOp], homes: set[UOp], row: UOp) -> bool:
+    for home in homes:
+        if home.op is not Ops.REDUCE:
+            continue
+        for u in nest.toposort_until(home.src[0], lambda u: u.op is Ops.RANGE or u.op is Ops.VALUE and u in uses):
+            if u.op is Ops.LOAD and row not in nest.free(u) and nest.free(u) & set(parts(home)[1]):
+                return True
+    return False
+
+
+def _bound_reduces(loops: Loops, target: Target) -> None:
+    """Loops of reduces end where their guards do."""
+    level: list[str] = []
+    for r in _outer_ranges(loops.root):
+        level.append(r.arg.name)
+        if r.arg.name.endswith(".0"):
+            break
+    names = dict.fromkeys(r.arg.name for u in nest.order(loops.root) if u.op is Ops.REDUCE for r in parts(u)[1])
+    for name in names:
+        found = nest.ranges_named(loops.root, name)
+        if any(r.src[1].op is Ops.CONST and r.src[0].op is Ops.CONST for r in found):
+            multiple = LANES_MULTIPLE if _length(found[0]) >= 4 * LANES_MULTIPLE else 1
+            inner = [n for n in level if all(n in {x.arg.name for x in nest.free(u)} for u in nest.order(loops.root)
+                                             if u.op is Ops.REDUCE and any(r in parts(u)[1] for r in found))]
+            attempt(loops, Bound(name, tuple(inner), multiple), target)

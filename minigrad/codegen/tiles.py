@@ -1,0 +1,478 @@
+"""Register tiles and lanes for every nest: the root's and each fill's.
+
+In a nest, `o` is the range that the stores walk with stride 1. A reduce that depends on `o` is a product or a sum over
+columns: `o` becomes the lanes and a second output range that its vectors do not depend on becomes the rows of a
+register tile. If its operand is contiguous along the reduce instead (x @ W.T), the operand is packed into scratch where
+enough rows share it, else the reduce becomes the lanes. A reduce that does not depend on `o` (a row's sum) is
+vectorised by itself, with several accumulators.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..target import Target
+from ..uops import Ops, UOp, toposort
+from ..uops.uop import index_const, linear
+from . import nest
+from .lower import Loops
+from .nest import parts
+from .opts import Carry, NonTemporal, Opt, Order, Peel, Split, Upcast, Vector, flatten
+from .place import Place
+
+ACCUMULATORS = 4      # independent vectors of a reduce: enough to hide the latency of an addition
+PACK_ROWS = 48  # rows of output from which packing an operand pays when it is contiguous along the other output axis
+PACK_ROWS_TURNED = 6  # ... when it would have to be turned in registers otherwise
+LEAST_PANEL = 32
+FAR = 1 << 40
+
+
+def attempt(loops: Loops, opt: Opt, target: Target) -> bool:
+    """Applies the opt if it fits, and lists it."""
+    if opt.check(loops, target) is not None:
+        return False
+    opt.apply(loops)
+    loops.opts.append(opt)
+    return True
+
+
+@dataclass(frozen=True)
+class NestView:
+    """One nest as the heuristic sees it: its ranges' names and the accesses in it, those of other nests left out."""
+
+    ranges: tuple[UOp, ...]
+    level: tuple[UOp, ...]
+    nodes: tuple[UOp, ...]
+    reduces: tuple[UOp, ...]
+    stores: tuple[UOp, ...]
+
+
+def fills_of(root: UOp) -> dict[str, UOp]:
+    """The fills by the name of their scratch, producers first; those that were cut in parts are left out."""
+    return {parts(u)[0][0].src[0].arg.name: u for u in nest.order(root)
+            if u.op is Ops.END and parts(u)[0][0].op is Ops.STORE and parts(u)[0][0].src[0].op is Ops.SCRATCH}
+
+
+def root_nest(root: UOp) -> NestView:
+    """The loops around everything and what is stored in the innermost."""
+    around: tuple[UOp, ...] = ()
+    while parts(root)[0][0].op is Ops.END:
+        around += parts(root)[1]
+        root = parts(root)[0][0]
+    return _view(root, (), around)
+
+
+def _view(end: UOp, level: tuple[UOp, ...], around: tuple[UOp, ...] = ()) -> NestView:
+    body, ranges, _ = parts(end)
+    fills: set[UOp] = set()
+    nodes: list[UOp] = []
+    for statement in body:
+        if statement.op is Ops.STORE:
+            nodes += nest.toposort_until(statement, lambda u: u.op is Ops.END or u in fills)
+    unique = tuple(dict.fromkeys(nodes))
+    return NestView(around + ranges, level, unique, tuple(u for u in unique if u.op is Ops.REDUCE),
+                    tuple(s for s in body if s.op is Ops.STORE))
+
+
+def tile_nests(loops: Loops, target: Target) -> None:
+    """Fills first, the root's nest last; packing adds fills, which are tiled in turn."""
+    done: set[str] = set()
+    while waiting := [name for name in fills_of(loops.root) if name not in done]:
+        done.add(waiting[0])
+        fill = fills_of(loops.root)[waiting[0]]
+        _tile(loops, _view(fill, parts(fill)[2]), target)
+    _tile(loops, root_nest(loops.root), target)
+    for name, fill in list(fills_of(loops.root).items()):
+        if name not in done:
+            _tile(loops, _view(fill, parts(fill)[2]), target)
+
+
+def stride(access: UOp, r: UOp) -> int:
+    """Elements between neighbours along a range: 0 none, FAR if not constant or in another dimension of scratch."""
+    memory, indices = nest.access(access)
+    if memory.op is Ops.SCRATCH:
+        layout = memory.arg.layout
+        moving = [a for a, i in enumerate(indices) if nest.free(i)]  # axes of length one always have index 0
+        last, width = (layout[-1][0], layout[-1][2]) if layout else (moving[-1] if moving else 0, 0)
+        inner = linear(indices[last])[1].get(r, 0) if indices else 0
+        others = any(r in nest.free(i) for a, i in enumerate(indices) if a != last) or (
+            not inner and r in nest.free(indices[last])
+        )
+        return FAR if others or (width and inner and _length(r) * inner > width) else inner
+    flat = flatten(indices, memory.arg.shape)[0]
+    step = linear(flat)[1].get(r, 0)
+    return FAR if step == 0 and r in nest.free(flat) else step
+
+
+def _length(r: UOp) -> int:
+    return max(0, r.src[1].vmax - r.src[0].vmin)
+
+
+def _tile(loops: Loops, view: NestView, target: Target) -> None:
+    lanes = max(4, target.vector_bytes // 4)
+    loads = [u for u in view.nodes if u.op is Ops.LOAD]
+    o = (
+        next(
+            (
+                r
+                for r in reversed(view.ranges)
+                if r.arg.name not in loops.serial
+                and r.arg.kind == "loop"
+                and r in nest.free(view.stores[0])
+                and all(stride(s, r) in (0, 1) for s in view.stores)
+                and any(stride(s, r) == 1 for s in view.stores)
+            ),
+            None,
+        )
+        if view.stores
+        else None
+    )
+    if o is not None and _length(o) < 4:
+        o = None
+    down = [d for d in view.reduces if o is not None and o in nest.free(d)]
+    across = [d for d in view.reduces if d not in down]
+    if o is not None and down:
+        if not _pack(loops, view, down, _row_range(view, down, o), o, target):
+            o, across = None, list(view.reduces)   # the reduce becomes the lanes
+    if o is not None and loads and not down and all(abs(stride(u, o)) > 1 for u in loads if o in nest.free(u)) and \
+            any(o in nest.free(u) for u in loads):
+        o = None                                   # nothing but gathers
+    accumulators = ACCUMULATORS
+    if (
+        o is None
+        and not view.reduces
+        and len(loads) == 1
+        and view.level
+        and _turn(loops, view, loads[0], lanes, target)
+    ):
+        return
+    if o is None:
+        accumulators = _rows_of_lanes(loops, view, across, target)
+    for d in across:
+        _vectorize_reduce(loops, d, lanes, accumulators, target)
+    if o is not None:
+        _tile_outputs(loops, view, down, o, lanes, target)
+
+
+def _turn(loops: Loops, view: NestView, load: UOp, lanes: int, target: Target) -> bool:
+    """A fill that reads along one axis and writes along another: a line at a time, the lines of a block of rows staying
+    in the cache.
+    """
+    along = next((r for r in view.ranges if stride(load, r) == 1), None)
+    if along is None or _length(along) < lanes or len(view.ranges) < 2:
+        return False
+    name = along.arg.name
+    attempt(loops, Split(name, lanes), target)
+    others = [r.arg.name for r in view.ranges if r is not along]
+    attempt(loops, Order((name + ".0", *others, name + ".1")), target)
+    if _length(along) % lanes:
+        attempt(loops, Peel(name + ".0", _length(along) // lanes if along.src[1].op is Ops.CONST else -1), target)
+    return attempt(loops, Vector(name + ".1"), target)
+
+
+def _loads_of(d: UOp) -> list[UOp]:
+    return [u for u in nest.toposort_until(d.src[0], lambda u: u.op is Ops.END) if u.op is Ops.LOAD]
+
+
+def _row_range(view: NestView, down: list[UOp], o: UOp) -> UOp | None:
+    """The innermost other output range on which some vectors of the reduces do not depend, while the reduces do."""
+    for r in reversed(view.ranges):
+        if r is o or r.arg.kind != "loop" or _length(r) < 2:
+            continue
+        if all(
+            r in nest.free(d) and any(o in nest.free(u) and r not in nest.free(u) for u in _loads_of(d)) for d in down
+        ):
+            return r
+    return None
+
+
+@dataclass(frozen=True)
+class _Operand:
+    """An input that a reduce reads along the lanes: which, its axes in the reduce's and in the lanes' direction, and
+    what else moves it.
+    """
+
+    slot: int
+    reduced: tuple[int, ...]
+    inner: int
+    moved_by: frozenset[UOp]
+
+
+def _operand(d: UOp, loads: list[UOp], o: UOp) -> _Operand | None:
+    """The one operand of a reduce that could be packed; None if there are several, or one that is no plain read of an
+    input.
+    """
+    if len(loads) != 1 or loads[0].src[0].op is not Ops.PARAM:
+        return None
+    indices = nest.access(loads[0])[1]
+    if any(u.op is Ops.LOAD for i in indices for u in toposort(i)):
+        return None
+    inner = [a for a, i in enumerate(indices) if o in nest.free(i)]
+    reduced = tuple(a for a, i in enumerate(indices) if set(parts(d)[1]) & nest.free(i))
+    if len(inner) != 1 or inner[0] in reduced:
+        return None
+    moved = {r for i in indices for r in toposort(i) if r.op is Ops.RANGE and r not in _ends_of(i)}
+    return _Operand(loads[0].src[0].arg.slot, reduced, inner[0], frozenset(moved))
+
+
+def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UOp, target: Target) -> bool:
+    """Packs operands into scratch, reduce outermost, `o` innermost, a panel of columns at a time. True if all that had
+    to be turned are.
+    """
+    must: list[_Operand | None] = []
+    may: list[_Operand] = []
+    for d in down:
+        reads = [u for u in _loads_of(d) if o in nest.free(u)]
+        turned = [u for u in reads if abs(stride(u, o)) > 1 and any(stride(u, r) == 1 for r in parts(d)[1])]
+        plain = [u for u in reads if stride(u, o) == 1]
+        depth = 1
+        for r in parts(d)[1]:
+            depth *= _length(r)
+        if turned:
+            must.append(_operand(d, turned, o))
+        elif plain and rows is not None and _length(rows) >= PACK_ROWS and depth * _length(o) * 4 > target.l1 // 2:
+            found = _operand(d, plain, o)
+            may += [found] if found is not None and depth * LEAST_PANEL * 4 <= target.scratch // 4 else []
+    needed = [m for m in must if m is not None]
+    if rows is None or len(needed) < len(must) or (must and _length(rows) < PACK_ROWS_TURNED) or not needed + may:
+        return not must
+    operands = needed + may
+    if any(rows in x.moved_by for x in operands):
+        return not must
+    width = _panel(view, down, target)
+    moved = frozenset().union(*(x.moved_by for x in operands))
+    along = o.arg.name
+    if view.level:  # inside of a fill: at the outer loops on which the operands depend
+        level = tuple(r.arg.name for r in view.level if r in moved)
+        if [r.arg.name for r in view.level[:len(level)]] != list(level):
+            return not must
+    else:
+        front = [r.arg.name for r in view.ranges if r in moved and r is not o]
+        rest = [r.arg.name for r in view.ranges if r not in moved and r is not o]
+        if _length(o) > width:
+            if not attempt(loops, Split(along, width), target):
+                return not must
+            attempt(loops, Order((*front, along + ".0", *rest, along + ".1")), target)
+            level, along = (*front, along + ".0"), along + ".1"
+            block, name = _block(view, down, target), parts(down[0])[1][0].arg.name
+            if (
+                block
+                and rest
+                and attempt(loops, Split(name, block), target)
+                and attempt(loops, Carry(name + ".0", rest[0]), target)
+            ):
+                level += (name + ".0",)
+        else:
+            attempt(loops, Order((*front, *rest, along)), target)
+            level = tuple(front)
+    packed = True
+    for x in operands:
+        layout: tuple[tuple[int, int, int], ...] = (*((a, 1, 0) for a in x.reduced), (x.inner, 1, 0))
+        if view.level and _length(o) > width:
+            layout = ((x.inner, width, 0), *((a, 1, 0) for a in x.reduced), (x.inner, 1, width))
+        done = attempt(loops, Place(f"p{x.slot}", level, layout, along=along), target)
+        packed = packed and (done or x not in needed)
+    return packed
+
+
+def _block(view: NestView, down: list[UOp], target: Target) -> int:
+    """The size of blocks for a sum too deep for its panel to stay in the second cache; 0 where it is done in one."""
+    ranges = parts(down[0])[1]
+    value = view.stores[0].src[1]
+    bare = value.src[0] if value.op is Ops.VALUE else value
+    if (
+        view.level
+        or len(down) != 1
+        or len(ranges) != 1
+        or ranges[0].src[1].op is not Ops.CONST
+        or len(view.stores) != 1
+        or bare is not down[0]
+        or down[0].arg is not Ops.ADD
+    ):
+        return 0
+    depth = _length(ranges[0])
+    most = target.l2 // 2 // (_widest(target) * 4)
+    return next((b for b in range(most, most // 3, -1) if depth % b == 0), 0) if depth > most * 3 // 2 else 0
+
+
+def _ends_of(index: UOp) -> set[UOp]:
+    """Ranges that an index mentions only in the bounds of other ranges: packing covers those bounds' extremes."""
+    inside = set(nest.toposort_until(index, lambda u: False))
+    direct: set[UOp] = set()
+    stack = [index]
+    while stack:
+        u = stack.pop()
+        if u.op is Ops.RANGE:
+            direct.add(u)
+        else:
+            stack.extend(u.src)
+    return {u for u in inside if u.op is Ops.RANGE} - direct
+
+
+def _widest(target: Target) -> int:
+    """Columns of a full panel: four vectors, two where registers are few."""
+    return max(4, target.vector_bytes // 4) * (4 if target.registers >= 32 else 2)
+
+
+def _panel(view: NestView, down: list[UOp], target: Target) -> int:
+    """Columns of a panel: half of the widest where the panel of a deep reduce would not stay in the second cache."""
+    depth = _block(view, down, target)
+    if not depth:
+        depth = 1
+        for r in parts(down[0])[1]:
+            depth *= _length(r)
+    wide = _widest(target)
+    return wide if depth * wide * 4 * len(down) <= target.l2 * 3 // 4 else wide // 2
+
+
+def _rows_of_lanes(loops: Loops, view: NestView, across: list[UOp], target: Target) -> int:
+    """A few rows share the vectors of a reduce that they all stream (x @ W.T with few rows): duplicates them."""
+    if not across or not view.ranges:
+        return ACCUMULATORS
+    for r in reversed(view.ranges):
+        if r.arg.kind != "loop" or r.arg.name in loops.serial or not 2 <= _length(r) <= 8:
+            continue
+        if (
+            all(r in nest.free(d) for d in across)
+            and any(r not in nest.free(u) for d in across for u in _loads_of(d))
+            and attempt(loops, Upcast(r.arg.name), target)
+        ):
+            return max(1, ACCUMULATORS * 2 // _length(r))
+    return ACCUMULATORS
+
+
+def _vectorize_reduce(loops: Loops, d: UOp, lanes: int, accumulators: int, target: Target) -> None:
+    """Lanes along the reduce's contiguous range, several accumulators, the remainder cut off."""
+    ranges = [r for r in parts(d)[1] if r.arg.kind == "loop"]
+    loads = _loads_of(d)
+    best = next(
+        (
+            r
+            for r in reversed(ranges)
+            if loads
+            and sum(stride(u, r) == 1 for u in loads) * 2 >= sum(r in nest.free(u) for u in loads)
+            and any(stride(u, r) == 1 for u in loads)
+        ),
+        None,
+    )
+    if best is None:
+        best = next((r for r in reversed(ranges) if not loads), None)
+    if best is None or _length(best) < 4 or not nest.ranges_named(loops.root, best.arg.name):
+        return
+    _split_into_lanes(loops, best, lanes, accumulators, target)
+
+
+def _split_into_lanes(loops: Loops, r: UOp, lanes: int, vectors: int, target: Target) -> str:
+    """range -> blocks of `vectors` vectors: the last, partial block is peeled off. Returns the name of the block loop.
+    """
+    name, length = str(r.arg.name), _length(r)
+    while lanes > 4 and lanes > length:
+        lanes //= 2
+    constant = r.src[0].op is Ops.CONST and r.src[1].op is Ops.CONST
+    while vectors > 1 and lanes * vectors > length:
+        vectors //= 2
+    size = lanes * vectors
+    attempt(loops, Split(name, size), target)
+    block, inner = name + ".0", name + ".1"
+    if constant and length % size and length > size:
+        attempt(loops, Peel(block, at=length // size), target)
+    elif not constant and (r.src[1] % size) is not index_const(0):
+        attempt(loops, Peel(block, -1), target)
+    if vectors > 1:
+        attempt(loops, Split(inner, lanes), target)
+        attempt(loops, Vector(inner + ".1"), target)
+        attempt(loops, Upcast(inner + ".0"), target)
+    else:
+        attempt(loops, Vector(inner), target)
+    return block
+
+
+def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: int, target: Target) -> None:
+    """The register tile: vectors along `o`, rows along another output range."""
+    name = o.arg.name
+    split = f"{name}.1"
+    if nest.ranges_named(loops.root, split) and not nest.ranges_named(loops.root, name):
+        inner, length = split, _panel(view, down, target)      # cut into panels already
+        if _length(o) % length:
+            attempt(loops, Peel(f"{name}.0", at=_length(o) // length), target)
+    else:
+        inner, length = name, _length(o)
+    rows = _row_range(view, down, o) if down else None
+    while lanes > 4 and lanes > length:
+        lanes //= 2
+    vectors = ACCUMULATORS
+    while vectors > 1 and lanes * vectors > length:
+        vectors //= 2
+    reduces = max(1, len(down))
+    found = nest.ranges_named(loops.root, inner)
+    if not found:
+        return
+    row_name = None
+    if rows is not None:
+        height = max(1, (target.registers - 1 - vectors) // vectors // reduces)
+        height = min(height, 12 if vectors > 1 else 8, _length(rows))
+        least = height * 2 // 3 if _length(rows) <= 4 * height else height - 1
+        height = next(
+            (h for h in range(height, least - 1, -1) if _length(rows) % h == 0), height
+        )  # no remainder, if possible
+        row_name = _split_rows(loops, rows.arg.name, _length(rows), height, target)
+    if inner == split and length == lanes * vectors:
+        attempt(loops, Split(inner, lanes), target)
+        for r in row_name or ():
+            attempt(loops, Upcast(r), target)
+        attempt(loops, Vector(inner + ".1"), target)
+        attempt(loops, Upcast(inner + ".0"), target)
+        return
+    _split_outputs(loops, found[0], lanes, vectors, row_name or (), target)
+    if not down and not view.level:
+        _stream_outputs(loops, view, target)
+
+
+def _split_rows(loops: Loops, name: str, length: int, height: int, target: Target) -> tuple[str, ...]:
+    """Cuts rows into tiles of `height`, the rest peeled off. Returns the ranges to duplicate."""
+    if not nest.ranges_named(loops.root, name):
+        return ()
+    if length <= height:
+        return (name,)
+    found = nest.ranges_named(loops.root, name)
+    names = []
+    if length % height and found[0].src[1].op is Ops.CONST:
+        if attempt(loops, Peel(name, at=length // height * height), target) and length % height > 1:
+            names.append(name + "'")
+    elif found[0].src[1].op is not Ops.CONST:
+        return ()
+    attempt(loops, Split(name, height), target)
+    return (name + ".1", *names)
+
+
+def _split_outputs(loops: Loops, r: UOp, lanes: int, vectors: int, rows: tuple[str, ...], target: Target) -> str:
+    name, length = str(r.arg.name), _length(r)
+    size = lanes * vectors
+    constant = r.src[0].op is Ops.CONST and r.src[1].op is Ops.CONST
+    attempt(loops, Split(name, size), target)
+    block, inner = name + ".0", name + ".1"
+    if constant and length % size and length > size:
+        attempt(loops, Peel(block, at=length // size), target)
+    elif not constant and (r.src[1] % size) is not index_const(0):
+        attempt(loops, Peel(block, -1), target)
+    for row in rows:
+        attempt(loops, Upcast(row), target)
+    if vectors > 1:
+        attempt(loops, Split(inner, lanes), target)
+        attempt(loops, Vector(inner + ".1"), target)
+        attempt(loops, Upcast(inner + ".0"), target)
+    else:
+        attempt(loops, Vector(inner), target)
+    return block
+
+
+def _stream_outputs(loops: Loops, view: NestView, target: Target) -> None:
+    """Outputs larger than the last cache, written once, bypass the caches."""
+    for s in view.stores:
+        memory = s.src[0]
+        size = memory.dtype.itemsize
+        if memory.op is Ops.PARAM:
+            for n in memory.arg.shape:
+                size *= n
+            if size > 2 * max(target.l3, 1 << 20):
+                attempt(loops, NonTemporal(memory.arg.slot), target)
+

@@ -1,0 +1,1 @@
+"""From graphs to values: realize, compile, replay, profile."""

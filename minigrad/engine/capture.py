@@ -1,0 +1,469 @@
+"""A recorded call as a graph that is replayed: its memory, its inputs and outputs, and what it returns.
+
+In: a `Recording`, and a description of what the call returned. Out: a `Captured`, whose `run` binds the buffers of
+new arguments, replays the launches in one call per device, and gives new tensors for what the call made.
+
+The graph owns its memory: what lies between kernels shares an arena, planned by lifetime over the whole call; each
+output has a buffer of its own, and gets another one in a replay if somebody still holds what the last replay put
+there.
+"""
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..dtype import dtypes
+from ..helpers import DEBUG
+from ..runtime.device import Buffer, Device, GraphRunner, Launch, get_device
+from ..schedule.graph import toposort
+from ..schedule.memory import Arena
+from ..shape.build import split_view, viewed
+from ..shape.shapetracker import ShapeTracker
+from ..uops import Ops, UOp, sint
+from ..uops.symbolic import ssum
+from . import guards as guarding
+from .guards import Guards, Holder
+from .profile import GlobalCounters
+from .realize import device_of_buffers, lock, print_line, uninterrupted
+from .recording import Recording, Step, equal_data
+
+# ---- what a call returns, described
+
+@dataclass(frozen=True)
+class Made:
+    """A tensor over memory that the call used: its number, the view of it, and which of the call's tensors it is."""
+
+    number: int
+    tracker: ShapeTracker | None
+    device: str
+    ordinal: int
+
+
+@dataclass(frozen=True)
+class Argument:
+    """The tensor that was given as the argument of this number."""
+
+    index: int
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A tensor that existed before, or whose value needs no memory: always the same one."""
+
+    tensor: Any
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Kept):
+            return False
+        return self.tensor is other.tensor or self.tensor._node is other.tensor._node or self._equals(other)
+
+    def _equals(self, other: Kept) -> bool:
+        """Equal data that no kernel made: no elements, or from Python's numbers."""
+        (mine, view), (its, other_view) = split_view(self.tensor.uop), split_view(other.tensor.uop)
+        if not mine.op is its.op is Ops.BUFFER or mine.dtype is not its.dtype or view is not other_view:
+            return False
+        return mine.arg.shape == its.arg.shape and equal_data(mine.arg, its.arg)
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """Anything else."""
+
+    value: Any
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Value) or type(self.value) is not type(other.value):
+            return False
+        return self.value is other.value or (isinstance(self.value, (int, float, str, bytes, tuple, complex))
+                                             and repr(self.value) == repr(other.value))
+
+
+@dataclass(frozen=True)
+class Many:
+    """A list, a tuple or a dict."""
+
+    kind: type
+    keys: tuple[Any, ...] | None
+    items: tuple[Any, ...]
+
+
+def unbind(tracker: ShapeTracker) -> ShapeTracker:
+    """The view with variables in the place of their values."""
+    bound = [u for u in tracker.variables() if u.op is Ops.BIND]
+    return tracker.substitute({u: u.src[0] for u in bound}) if bound else tracker
+
+
+def rebind(tracker: ShapeTracker, values: Mapping[str, int]) -> ShapeTracker:
+    """The view with these values of its variables."""
+    free = [u for u in tracker.variables() if u.op is Ops.VARIABLE and u.arg.name in values]
+    return tracker.substitute({u: u.bind(values[u.arg.name]) for u in free}) if free else tracker
+
+
+@dataclass(frozen=True)
+class State:
+    """A place that each call fills with what it made; `update`: the tensor there stays, and gets another buffer."""
+
+    holder: Holder
+    made: Made | Argument | Kept
+    update: bool
+
+
+class Describer:
+    """Describes tensors of one recorded call, and nested containers of them."""
+
+    def __init__(self, recording: Recording, arguments: list[Any], before: Guards) -> None:
+        self.recording = recording
+        self.arguments = {id(tensor): i for i, tensor in reversed(list(enumerate(arguments)))}
+        self.before = {id(tensor) for tensor in before.tensors}
+        self.ordinals: dict[int, int] = {}
+
+    def tensor(self, tensor: Any) -> Made | Argument | Kept:
+        if id(tensor) in self.arguments:
+            return Argument(self.arguments[id(tensor)])
+        if id(tensor) in self.before:
+            return Kept(tensor)
+        return self.made(tensor) or Kept(tensor)
+
+    def made(self, tensor: Any) -> Made | None:
+        """The tensor as a view of memory that the call used; None if it is not."""
+        base, tracker = split_view(tensor.uop)
+        if base.op is not Ops.BUFFER:
+            return None
+        number = self.recording.find(base.arg)
+        if number is None:
+            if base.arg not in self.recording.arguments:
+                return None
+            number = self.recording.number(base.arg)
+        ordinal = self.ordinals.setdefault(id(tensor), len(self.ordinals))
+        return Made(number, None if tensor.uop is base else unbind(tracker), tensor.device, ordinal)
+
+    def describe(self, value: Any) -> Any:
+        if isinstance(value, guarding.tensor_type):
+            return self.tensor(value)
+        if isinstance(value, (list, tuple)):
+            return Many(type(value), None, tuple(self.describe(item) for item in value))
+        if isinstance(value, dict):
+            return Many(type(value), tuple(value), tuple(self.describe(item) for item in value.values()))
+        return Value(value)
+
+
+# ---- the graph
+
+@dataclass(eq=False, slots=True)
+class Output:
+    """Fresh memory that outlives a replay: where launches use it, and its references when nobody else holds it."""
+
+    number: int
+    buffer: Buffer
+    node: UOp
+    places: list[tuple[int, int, int]]      # (segment, launch, slot)
+    parts: list[tuple[int, list[tuple[int, int, int]]]]
+    idle: tuple[int, int] = (0, 0)
+
+    def count(self) -> tuple[int, int]:
+        return sys.getrefcount(self.buffer), sys.getrefcount(self.node)
+
+
+@dataclass(eq=False)
+class Captured:
+    """A graph ready to be replayed."""
+
+    guards: Guards
+    result: Any
+    buffers: list[Buffer]
+    segments: list[GraphRunner | tuple[int, int]]
+    inputs: list[tuple[int, int, list[tuple[int, int, int]]]]       # (argument, number, places)
+    carried: list[tuple[Holder, int, list[tuple[int, int, int]]]]   # as inputs: what the last call left in a place
+    outputs: list[Output]
+    states: list[State]
+    constants: dict[str, int]
+    pinned: frozenset[Buffer]
+    pins: dict[int, Buffer]
+    operations: sint
+    moved: sint                             # bytes read and written
+    kernels: int
+    steps: list[Step]
+    wrap: Callable[[UOp, str], Any]
+    host: list[tuple[Buffer, Callable[[], bytes]]]      # written from Python before each replay
+    by_number: dict[int, Output] = field(default_factory=dict)
+    overwritten: frozenset[Buffer] = frozenset()        # fixed memory that the graph writes
+    overwritten_arguments: tuple[int, ...] = ()
+    harmless: weakref.WeakSet[UOp] = field(default_factory=weakref.WeakSet)   # pending values that read none of it
+
+    def run(self, arguments: list[Any], given: Mapping[str, int]) -> Any:
+        """Replays with these argument tensors and values of variables."""
+        if self.overwritten or self.overwritten_arguments:
+            self._spare_readers(arguments)
+        with lock, uninterrupted() if self.states else nullcontext():
+            for buffer, content in self.host:
+                buffer.copyin(content())
+            variables = {**self.constants, **given} if given else self.constants
+            replaced = self._replacements(arguments)
+            if DEBUG.value >= 2:
+                self._profile(variables, replaced, arguments)
+            else:
+                for i, segment in enumerate(self.segments):
+                    if isinstance(segment, tuple):
+                        self._copy(segment, arguments)
+                    else:
+                        segment.run(variables, replaced.get(i))
+            counters = GlobalCounters
+            counters.replays += 1
+            if DEBUG.value < 2:
+                counters.kernels += self.kernels
+            counters.add(self.operations, self.moved, variables)
+            made: dict[int, Any] = {}
+            tensors = [self._tensor(state.made, arguments, given, made) for state in self.states]
+            result = self._give(self.result, arguments, given, made)
+            for state, tensor in zip(self.states, tensors):  # after all were made: places may swap their tensors
+                self._fill(state, tensor)
+            return result
+
+    def _spare_readers(self, arguments: list[Any]) -> None:
+        """Computes tensors that are pending and read memory which the graph is about to overwrite."""
+        pending = [tensor for tensor in guarding.lazy_tensors() if tensor.uop not in self.harmless]
+        if not pending:
+            return
+        written = {split_view(arguments[i].uop)[0].arg for i in self.overwritten_arguments} | self.overwritten
+        for tensor in pending:
+            if any(u.op is Ops.BUFFER and u.arg in written for u in toposort([tensor.uop])):
+                tensor.realize()
+            elif not self.overwritten_arguments:
+                self.harmless.add(tensor.uop)
+
+    def accepts(self, buffers: list[Buffer]) -> bool:
+        """Whether arguments share memory with what the function reads elsewhere exactly as they did when recorded."""
+        if not self.pins:
+            return self.pinned.isdisjoint(buffers)
+        return all(buffer is self.pins[i] if i in self.pins else buffer not in self.pinned
+                   for i, buffer in enumerate(buffers))
+
+    def _fill(self, state: State, tensor: Any) -> None:
+        """Puts what a replay made where the function would have put it."""
+        if state.update:
+            state.holder.tensor.uop = tensor.uop
+            tensor = state.holder.tensor
+        self.guards.rebind(state.holder, tensor)
+
+    def _replacements(self, arguments: list[Any]) -> dict[int, dict[tuple[int, int], Buffer]]:
+        """By segment: the buffers that take the place of the recorded ones."""
+        replaced: dict[int, dict[tuple[int, int], Buffer]] = {}
+        for index, number, places in self.inputs:
+            buffer = split_view(arguments[index].uop)[0].arg
+            if buffer is not self.buffers[number]:
+                for segment, launch, slot in places:
+                    replaced.setdefault(segment, {})[launch, slot] = buffer
+        for holder, _, places in self.carried:
+            buffer = split_view(holder.tensor.uop)[0].arg
+            for segment, launch, slot in places:
+                replaced.setdefault(segment, {})[launch, slot] = buffer
+        for output in self.outputs:
+            if output.count() != output.idle:
+                self._renew(output)
+            if output.buffer is not self.buffers[output.number]:
+                for segment, launch, slot in output.places:
+                    replaced.setdefault(segment, {})[launch, slot] = output.buffer
+                for number, places in output.parts:
+                    part = self.buffers[number]
+                    moved = output.buffer.view(part.shape, part.dtype, part.offset)
+                    for segment, launch, slot in places:
+                        replaced.setdefault(segment, {})[launch, slot] = moved
+        return replaced
+
+    def _renew(self, output: Output) -> None:
+        """Leaves the output's memory to those who hold it and takes new memory."""
+        old = output.buffer
+        output.buffer = Buffer(old.device, old.shape, old.dtype)
+        output.node = UOp(Ops.BUFFER, old.dtype, (), output.buffer)
+        output.idle = output.count()
+
+    def _buffer(self, number: int, arguments: list[Any]) -> Buffer:
+        for index, known, _ in self.inputs:
+            if known == number:
+                buffer: Buffer = split_view(arguments[index].uop)[0].arg
+                return buffer
+        for holder, known, _ in self.carried:
+            if known == number:
+                carried: Buffer = split_view(holder.tensor.uop)[0].arg
+                return carried
+        output = self.by_number.get(number)
+        return self.buffers[number] if output is None else output.buffer
+
+    def _copy(self, pair: tuple[int, int], arguments: list[Any]) -> None:
+        target, source = (self._buffer(number, arguments) for number in pair)
+        get_device(source.device).synchronize()
+        target.copyin(source.copyout())
+
+    def _tensor(self, description: Made | Argument | Kept, arguments: list[Any], given: Mapping[str, int],
+                made: dict[int, Any]) -> Any:
+        if isinstance(description, Argument):
+            return arguments[description.index]
+        if isinstance(description, Kept):
+            return description.tensor
+        tensor = made.get(description.ordinal)
+        if tensor is None:
+            output = self.by_number.get(description.number)
+            if output is not None:
+                node = output.node
+            else:
+                buffer = self._buffer(description.number, arguments)
+                node = UOp(Ops.BUFFER, buffer.dtype, (), buffer)
+            if description.tracker is not None:
+                node = viewed(node, rebind(description.tracker, given))
+            tensor = made[description.ordinal] = self.wrap(node, description.device)
+        return tensor
+
+    def _give(self, description: Any, arguments: list[Any], given: Mapping[str, int], made: dict[int, Any]) -> Any:
+        if isinstance(description, Value):
+            return description.value
+        if not isinstance(description, Many):
+            return self._tensor(description, arguments, given, made)
+        items = [self._give(item, arguments, given, made) for item in description.items]
+        if description.keys is not None:
+            return description.kind(zip(description.keys, items))
+        return description.kind(*items) if hasattr(description.kind, "_fields") else description.kind(items)
+
+    def _profile(self, variables: Mapping[str, int], replaced: dict[int, dict[tuple[int, int], Buffer]],
+                 arguments: list[Any]) -> None:
+        """Runs with a line for each kernel."""
+        steps = iter(self.steps)
+        for i, segment in enumerate(self.segments):
+            if isinstance(segment, tuple):
+                next(steps)
+                self._copy(segment, arguments)
+                continue
+            for seconds in segment.profile(variables, replaced.get(i)):
+                step = next(steps)
+                assert step.program is not None
+                GlobalCounters.kernels += 1
+                print_line(segment.device, step.program.spec, step.lines, variables, seconds)
+
+
+def arena_buffers(recording: Recording, outputs: set[int]) -> dict[int, Buffer]:
+    """Buffers for the fresh memory that is no output: by number of the root, in one arena for each device."""
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for i, step in enumerate(recording.steps):
+        for number in step.memory:
+            root = recording.memory[number].root
+            root = number if root is None else root
+            if recording.memory[root].kind == "fresh" and root not in outputs:
+                first.setdefault(root, i)
+                last[root] = i
+    begin: dict[int, list[int]] = {}
+    end: dict[int, list[int]] = {}
+    for root in first:
+        begin.setdefault(first[root], []).append(root)
+        end.setdefault(last[root], []).append(root)
+    arenas: dict[str, Arena] = {}
+    blocks: dict[int, tuple[int, int]] = {}
+    for i in range(len(recording.steps)):
+        for root in begin.get(i, ()):
+            memory = recording.memory[root]
+            blocks[root] = arenas.setdefault(memory.device, Arena()).take(memory.nbytes)
+        for root in end.get(i, ()):
+            arenas[recording.memory[root].device].give_back(blocks[root])
+    bases = {device: Buffer(device, (arena.size,), dtypes.uint8) for device, arena in arenas.items()}
+    found = {}
+    for root, (start, _) in blocks.items():
+        memory = recording.memory[root]
+        found[root] = bases[memory.device].view(memory.shape, memory.dtype, start)
+    return found
+
+
+def capture(recording: Recording, guards: Guards, result: Any, states: list[State], given: frozenset[str],
+            pins: dict[int, Buffer], wrap: Callable[[UOp, str], Any]) -> Captured:
+    """The graph of a recording. `states`: places that each call fills with a tensor that it made."""
+    made = [d for d in (*flatten(result), *(state.made for state in states)) if isinstance(d, Made)]
+    roots = {m.number if recording.memory[m.number].root is None else recording.memory[m.number].root for m in made}
+    outputs = {root for root in roots if root is not None and recording.memory[root].kind == "fresh"}
+    arena = arena_buffers(recording, outputs)
+    buffers: list[Buffer] = []
+    for number, memory in enumerate(recording.memory):
+        if memory.buffer is not None:
+            buffers.append(memory.buffer)
+        elif memory.root is not None:
+            buffers.append(buffers[memory.root].view(memory.shape, memory.dtype, memory.offset))
+        else:
+            buffers.append(arena.get(number) or Buffer(memory.device, memory.shape, memory.dtype))
+    segments, places = _segments(recording, buffers)
+    holders = {holder.place: holder for holder in guards.holders}
+    captured = Captured(
+        guards=guards, result=result, buffers=buffers, segments=segments, outputs=[], states=states,
+        pins=pins, wrap=wrap, host=_host_written(recording, buffers), steps=recording.steps,
+        inputs=[(m.which, number, places[number]) for number, m in enumerate(recording.memory) if m.kind == "argument"],
+        carried=[(holders[m.which], number, places[number]) for number, m in enumerate(recording.memory)
+                 if m.kind == "state"],
+        constants={name: value for step in recording.steps for name, value in step.variables if name not in given},
+        pinned=frozenset(m.buffer for m in recording.memory if m.kind == "fixed" and m.buffer is not None),
+        operations=ssum(step.program.spec.operations for step in recording.steps if step.program is not None),
+        moved=ssum(step.program.spec.bytes for step in recording.steps if step.program is not None),
+        kernels=sum(step.program is not None for step in recording.steps))
+    written = {number for step in recording.steps for number in (step.memory[slot] for slot in step.written)}
+    captured.overwritten = frozenset(buffers[n] for n in written if recording.memory[n].kind in ("fixed", "state"))
+    captured.overwritten_arguments = tuple(sorted({recording.memory[n].which for n in written
+                                                   if recording.memory[n].kind == "argument"}))
+    for number in sorted(outputs):
+        parts = [(i, places[i]) for i, m in enumerate(recording.memory) if m.root == number]
+        node = UOp(Ops.BUFFER, buffers[number].dtype, (), buffers[number])
+        output = Output(number, buffers[number], node, places[number], parts)
+        del node
+        captured.outputs.append(output)
+        captured.by_number[number] = output
+    del buffers, arena
+    for output in captured.outputs:
+        output.idle = output.count()
+    return captured
+
+
+def _host_written(recording: Recording, buffers: list[Buffer]) -> list[tuple[Buffer, Callable[[], bytes]]]:
+    """Every draw of a call has a buffer of the graph's own, in order, also where no kernel needs it."""
+    numbers = {memory.which: number for number, memory in enumerate(recording.memory) if memory.kind == "host"}
+    return [(buffers[numbers[i]] if i in numbers else Buffer(made.device, made.shape, made.dtype), content)
+            for i, (made, content) in enumerate(recording.host_written.items())]
+
+
+def _segments(recording: Recording, buffers: list[Buffer]
+              ) -> tuple[list[GraphRunner | tuple[int, int]], list[list[tuple[int, int, int]]]]:
+    """Runs of launches of one device as graphs, copies between devices; and where each memory is used."""
+    segments: list[GraphRunner | tuple[int, int]] = []
+    places: list[list[tuple[int, int, int]]] = [[] for _ in buffers]
+    launches: list[Launch] = []
+    device: Device | None = None
+
+    def close() -> None:
+        if device is not None and launches:
+            segments.append(device.graph(launches))
+        launches.clear()
+
+    for step in recording.steps:
+        if step.program is None:
+            close()
+            segments.append((step.memory[0], step.memory[1]))
+            continue
+        here = get_device(device_of_buffers([buffers[n] for n in step.memory], step.written))
+        if here is not device:
+            close()
+            device = here
+        for slot, number in enumerate(step.memory):
+            places[number].append((len(segments), len(launches), slot))
+        launches.append(Launch(step.program, tuple(buffers[n] for n in step.memory)))
+    close()
+    return segments, places
+
+
+def flatten(description: Any) -> list[Any]:
+    """The leaves of a description."""
+    leaves: list[Any] = []
+    stack = [description]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Many):
+            stack.extend(item.items)
+        else:
+            leaves.append(item)
+    return leaves

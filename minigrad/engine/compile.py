@@ -1,0 +1,136 @@
+"""From kernel ASTs to programs: cached in memory, then on disk, then lowered and compiled in one batch.
+
+In: the ASTs of a schedule, each with its device. Out: a Program for each. A program that is in memory costs one
+look-up: ASTs are interned, so the AST itself is the key. The disk keeps the lowered ProgramSpecs (`store.py`); the
+device keeps compiled objects.
+"""
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from ..codegen.pipeline import lower_kernel
+from ..helpers import CACHE, DEBUG, SPEC, prod
+from ..printer import listing, render
+from ..renderer.base import ProgramSpec
+from ..runtime.device import Device, Program, get_device
+from ..spec import check_kernel, check_linear
+from ..uops import Ops, UOp
+from . import store
+from .profile import GlobalCounters
+
+Key = tuple[UOp, str, tuple[int, ...]]
+
+MOST_PROGRAMS = 1 << 13         # programs kept in memory; the oldest quarter goes when there are more
+PROGRESS_FROM = 16              # kernels to be compiled from which on a terminal shows progress
+
+_programs: dict[Key, Program] = {}
+
+
+def programs_for(kernels: Sequence[tuple[UOp, str]]) -> list[Program]:
+    """A program for each (AST, device name); what is missing is lowered, then compiled in one batch per device.
+
+    RuntimeError, with the source, when the device's compiler fails.
+    """
+    flags = store.flags()
+    keys: list[Key] = [(ast, device, flags) for ast, device in kernels]
+    missing = dict.fromkeys(key for key in keys if key not in _programs)
+    if missing:
+        for device_name in dict.fromkeys(key[1] for key in missing):
+            _compile(get_device(device_name), [key for key in missing if key[1] == device_name])
+    return [_programs[key] for key in keys]
+
+
+def _compile(device: Device, keys: list[Key]) -> None:
+    for ast, _, _ in keys:
+        if SPEC:
+            check_kernel(ast)
+        if DEBUG.value >= 5:
+            print(render(ast))
+    if device.interprets:
+        new = [Program(interpreted_spec(ast), code=ast) for ast, _, _ in keys]
+    else:
+        progress = Progress(len(keys))
+        specs = [_lowered(ast, device, progress) for ast, _, _ in keys]
+        progress.done()
+        new = device.compile(specs)
+        GlobalCounters.compiled += len(new)
+    if len(_programs) + len(new) > MOST_PROGRAMS:
+        for key in list(_programs)[:MOST_PROGRAMS // 4]:
+            del _programs[key]
+    _programs.update(zip(keys, new))
+
+
+def _lowered(ast: UOp, device: Device, progress: Progress) -> ProgramSpec:
+    """The kernel's source and facts, from the disk if they are there."""
+    progress.step()
+    key = ""
+    if CACHE and DEBUG.value < 6:  # 6 prints what happens inside of lowering
+        key = store.kernel_key(ast, device.target, _dialect(device))
+        known = store.load(key)
+        if known is not None:
+            GlobalCounters.disk_hits += 1
+            _show(known)
+            return known
+    lowered = lower_kernel(ast, device.target)
+    if DEBUG.value >= 6:
+        print(listing(lowered.linear.ops))
+    if SPEC:
+        check_linear(lowered.linear.ops, {memory: prod(s.dims) for memory, s in lowered.linear.scratch.items()})
+    spec = device.render(lowered)
+    GlobalCounters.lowered += 1
+    if key:
+        store.save(key, spec)
+    _show(spec)
+    return spec
+
+
+def _dialect(device: Device) -> str:
+    """Which C the device's compiler reads: sources are stored for one dialect."""
+    features: frozenset[str] = getattr(getattr(device, "compiler", None), "features", frozenset())
+    return " ".join([type(device).__name__, *sorted(features)])
+
+
+def _show(spec: ProgramSpec) -> None:
+    if DEBUG.value >= 3:
+        print(f"{spec.name}: " + (", ".join(map(str, spec.opts)) or "no opts"))
+    if DEBUG.value >= 4:
+        print(spec.source)
+
+
+def interpreted_spec(ast: UOp) -> ProgramSpec:
+    """The facts of a kernel that is not lowered: its name, what it writes; bytes are those of its buffers."""
+    written = tuple(sorted({store_.src[0].arg.slot for store_ in ast.src}))
+    value = ast.src[0].src[1]
+    while value.op in (Ops.VIEW, Ops.CAST):
+        value = value.src[0]
+    sizes = "_".join(str(n) if isinstance(n, int) else "n" for n in value.shape)
+    name = f"{value.op.name.lower()}_{sizes}".rstrip("_")
+    return ProgramSpec(name=name, source="", prelude=(), variables=(), threads=1, workspace=0, written=written,
+                       operations=0, bytes=0)
+
+
+class Progress:
+    """A line that counts kernels on a terminal, where there are many; otherwise quiet."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.count = total, 0
+        self.shown = total >= PROGRESS_FROM and sys.stderr.isatty() and "NO_PROGRESS" not in os.environ
+
+    def step(self) -> None:
+        self.count += 1
+        if self.shown:
+            sys.stderr.write(f"\rlowering kernel {self.count} of {self.total}")
+            sys.stderr.flush()
+
+    def done(self) -> None:
+        if self.shown:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+
+
+def forget_programs(keep: Callable[[Key], bool] = lambda key: False) -> None:
+    """Empties the cache in memory: for tests and for measuring."""
+    for key in [key for key in _programs if not keep(key)]:
+        del _programs[key]

@@ -1,0 +1,191 @@
+"""Tensor graphs become values: schedule, compile what is missing, launch.
+
+In: the sinks of a tensor graph. Out: for each sink its realized form, a BUFFER or a VIEW of one, once all kernels
+have run. Nothing is marked before: an interrupt or an error leaves every graph as it was. Kernels that write memory
+which existed before (assignments) are not interrupted halfway: Ctrl-C waits until they are done and registered.
+
+Any thread may call `realize`; one lock lets one schedule run at a time. A child after `fork` starts with a free lock.
+"""
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Protocol
+
+from ..helpers import DEBUG, SPEC
+from ..renderer.base import ProgramSpec
+from ..runtime.device import Buffer, Device, Program, get_device
+from ..runtime.locks import fork_safe_lock
+from ..runtime.probe import probe
+from ..schedule import Kernel, create_schedule
+from ..spec import TENSOR, check
+from ..uops import Ops, UOp
+from ..uops.symbolic import evaluate
+from . import profile
+from .compile import programs_for
+from .profile import GlobalCounters
+
+lock = fork_safe_lock()
+
+
+class Recorder(Protocol):
+    """Told of each launch, before it happens, and of values that leave for Python."""
+
+    def launch(self, program: Program | None, kernel: Kernel, variables: Mapping[str, int]) -> None: ...
+
+    def host_read(self, buffer: Buffer) -> None: ...
+
+    def written_by_host(self, buffer: Buffer, content: Callable[[], bytes]) -> None:
+        """The library itself made this buffer's content; a replay writes what `content` gives then."""
+
+
+_recording = threading.local()
+
+
+def recorder() -> Recorder | None:
+    """The innermost recorder of this thread."""
+    stack: list[Recorder] | None = getattr(_recording, "stack", None)
+    return stack[-1] if stack else None
+
+
+@contextmanager
+def recording(new: Recorder) -> Iterator[None]:
+    """Launches of this thread are told to `new` for the length of a block."""
+    stack: list[Recorder] = _recording.__dict__.setdefault("stack", [])
+    stack.append(new)
+    try:
+        yield
+    finally:
+        stack.remove(new)
+
+
+def host_read(buffer: Buffer) -> None:
+    """To be called where a buffer's values leave for Python: a recorded function must not depend on them."""
+    for listener in getattr(_recording, "stack", ()):
+        listener.host_read(buffer)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C inside of the block takes effect at its end. In the main thread; elsewhere it never arrives."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pending: list[tuple[int, FrameType | None]] = []
+    previous = signal.signal(signal.SIGINT, lambda number, frame: pending.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous if previous is not None else signal.SIG_DFL)
+        if pending and callable(previous):
+            previous(*pending[0])
+
+
+def is_realized(node: UOp) -> bool:
+    """A BUFFER or a VIEW of one."""
+    return node.op is Ops.BUFFER or (node.op is Ops.VIEW and node.src[0].op is Ops.BUFFER)
+
+
+def realize(sinks: Sequence[UOp], register: Callable[[dict[UOp, UOp]], None] | None = None) -> dict[UOp, UOp]:
+    """Computes the sinks; the answer maps each to its realized form.
+
+    `register` is called with the answer before an interrupt can come in between: whoever holds graphs with
+    assignments replaces them there, since running an assignment twice would apply it twice.
+    """
+    pending = [sink for sink in dict.fromkeys(sinks) if not is_realized(sink)]
+    answer = {sink: sink for sink in sinks}
+    if pending:
+        with lock:
+            if SPEC:
+                check(TENSOR, *pending)
+            schedule, results = create_schedule(pending, Buffer)
+            GlobalCounters.schedules += 1
+            answer.update(results)
+            finish = None if register is None else lambda: register(answer)
+            run_schedule(schedule.kernels, schedule.variables, finish)
+    elif register is not None:
+        register(answer)
+    return answer
+
+
+def run_schedule(kernels: list[Kernel], variables: Mapping[str, int], finish: Callable[[], None] | None = None) -> None:
+    """Compiles what is missing and launches the kernels in order. Empties the list: a buffer lives until its last use.
+
+    `finish` runs before an interrupt can, if memory that existed before was written.
+    """
+    programs = programs_for([(kernel.ast, device_of(kernel)) for kernel in kernels if kernel.ast.op is not Ops.COPY])
+    programs.reverse()
+    kernels.reverse()
+    in_place = any(kernel.buffers[slot].is_allocated for kernel in kernels for slot in kernel.written)
+    if not in_place:
+        _launch_all(kernels, programs, variables)
+        if finish is not None:
+            finish()
+        return
+    with uninterrupted():
+        _launch_all(kernels, programs, variables)
+        if finish is not None:
+            finish()
+
+
+def _launch_all(kernels: list[Kernel], programs: list[Program], variables: Mapping[str, int]) -> None:
+    listener = recorder()
+    while kernels:
+        kernel = kernels.pop()
+        program = None if kernel.ast.op is Ops.COPY else programs.pop()
+        if listener is not None:
+            listener.launch(program, kernel, variables)
+        launch(program, kernel, variables)
+
+
+def device_of_buffers(buffers: Sequence[Buffer], written: Sequence[int]) -> str:
+    """The device that runs a kernel: where it writes."""
+    return buffers[written[0] if written else 0].device
+
+
+def device_of(kernel: Kernel) -> str:
+    return device_of_buffers(kernel.buffers, kernel.written)
+
+
+def launch(program: Program | None, kernel: Kernel, variables: Mapping[str, int]) -> None:
+    """Runs one kernel, or copies between devices, and counts it."""
+    if program is None:
+        _copy(kernel.buffers[0], kernel.buffers[1])
+        return
+    device = get_device(device_of(kernel))
+    seconds = device.launch(program, kernel.buffers, variables, wait=DEBUG.value >= 2)
+    GlobalCounters.kernels += 1
+    GlobalCounters.add(program.spec.operations, program.spec.bytes, dict(variables))
+    if DEBUG.value >= 2:
+        print_line(device, program.spec, kernel.lines, variables, seconds)
+    elif DEBUG.value >= 1:
+        profile.announce(device)
+
+
+def _copy(target: Buffer, source: Buffer) -> None:
+    get_device(source.device).synchronize()
+    target.copyin(source.copyout())
+
+
+def print_line(device: Device, spec: ProgramSpec, lines: Sequence[str], variables: Mapping[str, int],
+               seconds: float) -> None:
+    """Adds a timed kernel to the totals and prints its line (DEBUG >= 2)."""
+    profile.announce(device)
+    operations, moved = evaluate(spec.operations, variables), evaluate(spec.bytes, variables)
+    line = lines[0] if lines else ""
+    profile.count_time(spec.name, line, seconds, operations, moved)
+    threads = min(evaluate(spec.threads, variables), device.target.cores)
+    print(profile.kernel_line(GlobalCounters.kernels, device.name, spec.name, threads, os.path.basename(line), seconds,
+                              operations, moved, roofs_of(device)))
+
+
+def roofs_of(device: Device) -> profile.Roofs | None:
+    """The device's roofs; None for one that does not compute on this machine's cores."""
+    if not device.is_host or device.interprets:
+        return None
+    measured = probe()
+    return profile.Roofs(measured.read_bandwidth, measured.flops)

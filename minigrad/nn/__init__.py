@@ -1,0 +1,5 @@
+"""Networks: layers and optimizers; `nn.state` and `nn.gguf` read and write their weights."""
+from . import optim, state
+from .layers import Conv2d, Dropout, Embedding, LayerNorm, Linear, RMSNorm
+
+__all__ = ["Conv2d", "Dropout", "Embedding", "LayerNorm", "Linear", "RMSNorm", "optim", "state"]

@@ -1,0 +1,1 @@
+"""Renderers: from a list of UOps to source text."""

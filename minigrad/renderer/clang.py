@@ -1,0 +1,386 @@
+"""C for the CPU: GNU vectors, threads by the bounds lo:hi, transcendental functions of our own.
+
+    void NAME(void *const *buffers, const long *variables, long lo, long hi, char *workspace)
+"""
+from __future__ import annotations
+
+from ..codegen.pipeline import Lowered
+from ..dtype import DType, dtypes
+from ..target import Target
+from ..uops import Ops, UOp
+from ..uops.uop import index_const
+from . import helpers_c as c
+from .base import ProgramSpec
+from .cstyle import CStyle, scratch_name
+from .mathlib import INLINE, function_name, math_types
+from .mathlib import _emit as _emit_math
+
+
+class ClangRenderer(CStyle):
+    """`compiler_features`: see runtime/compiler.py; `thread` is the name of the range that lo:hi cuts."""
+
+    def __init__(self, ops: list[UOp], target: Target, compiler_features: frozenset[str], thread: str | None) -> None:
+        super().__init__(ops)
+        self.target, self.features, self.thread = target, compiler_features, thread
+        self.chunks: dict[str, None] = {}      # pieces of the prelude, in order
+        self.streams = False
+
+    # ---- the prelude
+
+    def need(self, text: str) -> None:
+        self.chunks.setdefault(text)
+
+    def vector(self, name: str) -> str:
+        """A type's C name; vectors are defined in the prelude."""
+        if "x" in name:
+            self.need(c.typedefs(name))
+        return c.c_type(name)
+
+    def type_of(self, dtype: DType) -> str:
+        return self.types[dtype.name] if dtype.count == 1 else self.vector(c.short(dtype))
+
+    def prelude(self) -> tuple[str, ...]:
+        return (*(c.INDEX[name] for name in sorted(self.helpers)), *self.chunks)
+
+    # ---- loops
+
+    def loop_bounds(self, r: UOp) -> tuple[str, str]:
+        start, stop = super().loop_bounds(r)
+        if self.thread is None or r.arg.name.rstrip("'") != self.thread:
+            return start, stop
+        self.helpers |= {"imax", "imin"}
+        return "lo" if start == "0" else f"imax(lo, {start})", f"imin(hi, {stop})"
+
+    # ---- values
+
+    def splat(self, text: str, dtype: DType) -> str:
+        if dtype.count == 1:
+            return text
+        name = self.type_of(dtype)
+        if dtype.kind == "b":
+            return f"({name}){{}} - ({text})"
+        if dtype.scalar is dtypes.float16:  # gcc computes with one in float, and then refuses to mix it with a vector
+            self.need(c.splat(c.short(dtype)))
+            return f"mg_splat_{c.short(dtype)}({text})"
+        return f"({name}){{}}" if text in ("0", "0.0f", "0.0") else f"{text} - ({name}){{}}"
+
+    def as_vector(self, u: UOp, count: int) -> str:
+        """The value's text, a scalar in every lane."""
+        text = self.lookup(u)
+        return text if u.dtype.count == count else f"({self.splat(text, u.dtype.vec(count))})"
+
+    def expression(self, u: UOp) -> str:
+        op, count = u.op, u.dtype.count
+        if op is Ops.LANES:
+            return self.lanes(u)
+        if op is Ops.BROADCAST:
+            return self.broadcast(u)
+        if op is Ops.HORIZONTAL:
+            return self.horizontal(u)
+        if count > 1 and len(u.src) == 2:
+            return self.vector_binary(u)
+        return super().expression(u)
+
+    def lanes(self, u: UOp) -> str:
+        base, step = u.src
+        name, count = self.type_of(u.dtype), u.dtype.count
+        scalar = u.dtype.scalar
+        numbers = ", ".join(self.constant(i * step.arg, scalar) for i in range(count))
+        return f"{self.lookup(base)} + ({name}){{{numbers}}}"
+
+    def broadcast(self, u: UOp) -> str:
+        name = self.type_of(u.dtype)
+        if all(s is u.src[0] for s in u.src):
+            return self.splat(self.lookup(u.src[0]), u.dtype)
+        sign = "-" if u.dtype.kind == "b" else ""
+        return f"({name}){{{', '.join(sign + self.lookup(s) for s in u.src)}}}"
+
+    def horizontal(self, u: UOp) -> str:
+        value = u.src[0]
+        t = c.short(value.dtype)
+        scalar, _, lanes = t.partition("x")
+        n = int(lanes)
+        while n > 1:
+            self.vector(f"{scalar}x{n}")
+            n //= 2
+        if u.arg is Ops.MAX:
+            combine = "mg_max_{t}({a}, {b})"
+            n = int(lanes)
+            while n > 1:
+                n //= 2
+                self.max_helper(value.dtype.scalar.vec(n))
+        else:
+            combine = "{a} + {b}" if u.arg is Ops.ADD else "{a} * {b}"
+        if value.dtype.kind == "b":  # masks: any is or, all is and
+            combine = "{a} | {b}" if u.arg is not Ops.MUL else "{a} & {b}"
+            self.need(c.horizontal(u.arg, t, combine))
+            return f"-mg_{u.arg.name.lower()}_lanes_{t}({self.plain(value)})"
+        self.need(c.horizontal(u.arg, t, combine))
+        return f"mg_{u.arg.name.lower()}_lanes_{t}({self.plain(value)})"
+
+    def max_helper(self, dtype: DType) -> None:
+        t = c.short(dtype)
+        if dtype.count == 1:
+            self.need(c.scalar_helper("max", t, c.is_signed(dtype), c.bits_of(dtype)))
+            return
+        self.vector(t)
+        self.vector(c.mask_of(t))
+        self.need(c.vector_max(t))
+
+    def vector_binary(self, u: UOp) -> str:
+        op, count = u.op, u.dtype.count
+        a, b = u.src
+        operand = a.dtype if a.dtype.count > 1 else b.dtype if b.dtype.count > 1 else a.dtype.vec(count)
+        boolean = operand.kind == "b"
+        if op in (Ops.ADD, Ops.MUL, Ops.FDIV, Ops.XOR, Ops.AND, Ops.OR) and not boolean:
+            return self.binary(op, u.dtype, operand, self.lookup(a), self.lookup(b))
+        x, y = self.as_vector(a, count), self.as_vector(b, count)
+        if boolean:
+            sign = {
+                Ops.ADD: "|",
+                Ops.MAX: "|",
+                Ops.OR: "|",
+                Ops.MUL: "&",
+                Ops.AND: "&",
+                Ops.XOR: "^",
+                Ops.CMPNE: "^",
+            }.get(op)
+            return f"{x} {sign} {y}" if sign else f"~{x} & {y}"  # CMPLT of conditions
+        if op in (Ops.CMPLT, Ops.CMPNE):
+            return self.as_mask(f"{x} {'<' if op is Ops.CMPLT else '!='} {y}", operand)
+        if op is Ops.MAX:
+            self.max_helper(operand)
+            return f"mg_max_{c.short(operand)}({x}, {y})"
+        return self.helper_call(
+            {Ops.IDIV: "floordiv", Ops.MOD: "floormod", Ops.SHL: "shl", Ops.SHR: "shr"}[op], operand, x, y
+        )
+
+    def as_mask(self, text: str, operand: DType) -> str:
+        """A comparison's result as an int32 mask."""
+        if operand.scalar.itemsize == 4:
+            return text
+        return f"__builtin_convertvector({text}, {self.vector(f'i32x{operand.count}')})"
+
+    def helper_call(self, name: str, dtype: DType, *arguments: str) -> str:
+        t = c.short(dtype)
+        scalar = t.split("x")[0]
+        self.need(c.scalar_helper(name, scalar, c.is_signed(dtype), c.bits_of(dtype)))
+        if dtype.count > 1:
+            self.vector(t)
+            self.need(c.vector_helper(name, t))
+        return f"mg_{name}_{t}({', '.join(arguments)})"
+
+    def unary(self, op: Ops, dtype: DType, x: str) -> str:
+        if op is Ops.NOT:
+            return f"~{x}" if dtype.count > 1 or dtype.kind != "b" else f"!{x}"
+        if op is Ops.RECIPROCAL:
+            return f"{self.constant(1, dtype.scalar)} / {x}"
+        return super().unary(op, dtype, x)
+
+    def function(self, op: Ops, dtype: DType, x: str) -> str:
+        t = c.short(dtype)
+        scalar = t.split("x")[0]
+        if op in (Ops.SQRT, Ops.TRUNC):
+            name = op.name.lower()
+            builtin = f"__builtin_{name}{'f' if scalar == 'f32' else ''}"
+            if dtype.count == 1:
+                return f"{builtin}({x})"
+            if "elementwise" in self.features:
+                return f"__builtin_elementwise_{name}({x})"
+            self.vector(t)
+            self.need(c.by_lane(name, t, builtin))
+            return f"mg_{name}_{t}({x})"
+        function = op.name.lower()
+        self.need(INLINE.strip())
+        for extra in math_types([(function, t)]):
+            self.vector(extra)
+        texts: dict[str, str] = {}
+        _emit_math(function, t, texts)
+        for text in texts.values():
+            self.need(text)
+        return f"{function_name(function, t)}({x})"
+
+    def where(self, u: UOp) -> str:
+        condition, a, b = u.src
+        count = u.dtype.count
+        if count == 1:
+            return super().where(u)
+        x, y = self.as_vector(a, count), self.as_vector(b, count)
+        m = self.lookup(condition)
+        if condition.dtype.count == 1:
+            return f"{m} ? {x} : {y}"
+        t = c.short(u.dtype)
+        for name in (t, c.mask_of(t), f"i32x{count}"):
+            self.vector(name)
+        self.need(c.select(t))
+        return f"mg_where_{t}({m}, {x}, {y})"
+
+    # ---- conversions
+
+    def convert(self, x: str, source: DType, target: DType) -> str:
+        count = source.count
+        s, t = source.scalar, target.scalar
+        lanes = f"x{count}" if count > 1 else ""
+        if s is dtypes.bfloat16 or t is dtypes.bfloat16:
+            return self.convert_bfloat16(x, source, target)
+        if t.kind == "b":
+            if s.kind == "b":
+                return x
+            return f"{x} != 0" if count == 1 else self.as_mask(f"{x} != ({self.vector(c.short(source))}){{}}", source)
+        if s.kind == "b" and count > 1:
+            return f"__builtin_convertvector(-{x}, {self.type_of(target)})"
+        if s.is_float and t.is_int:
+            if s is dtypes.float16:
+                return self.convert(
+                    f"({self.convert(x, source, dtypes.float32.vec(count))})", dtypes.float32.vec(count), target
+                )
+            a, b = c.SHORT[s.name], c.SHORT[t.name]
+            self.need(c.float_to_int(a, b, self.constant(t.min, t), self.constant(t.max, t)))
+            if count > 1:
+                self.vector(a + lanes)
+                self.vector(b + lanes)
+                self.need(c.convert_by_lane(a + lanes, b + lanes))
+            return f"mg_{a}_to_{b}{lanes}({x})"
+        if count == 1:
+            return f"({self.types[t.name]}){x}"
+        return f"__builtin_convertvector({x}, {self.type_of(target)})"
+
+    def convert_bfloat16(self, x: str, source: DType, target: DType) -> str:
+        count = source.count
+        if source.scalar is dtypes.bfloat16:
+            wide = self.conversion("bf16_to_f32", count, x)
+            if target.scalar is dtypes.float32:
+                return wide
+            return self.convert(wide, dtypes.float32.vec(count), target)
+        if source.scalar is not dtypes.float32:
+            x = self.convert(x, source, dtypes.float32.vec(count))
+            x = f"({x})"
+        return self.conversion("f32_to_bf16", count, x)
+
+    def conversion(self, function: str, count: int, x: str) -> str:
+        t = f"f32x{count}" if count > 1 else "f32"
+        for extra in math_types([(function, t)]):
+            self.vector(extra)
+        self.need(INLINE.strip())
+        texts: dict[str, str] = {}
+        _emit_math(function, t, texts)
+        for text in texts.values():
+            self.need(text)
+        return f"{function_name(function, t)}({x})"
+
+    def bitcast(self, x: str, source: DType, target: DType) -> str:
+        if source.count > 1:
+            return f"({self.type_of(target)}){x}"
+        return super().bitcast(x, source, target)
+
+    # ---- memory
+
+    def load(self, u: UOp) -> str:
+        index, count = u.src[0], u.dtype.count
+        if count == 1:
+            return super().load(u)
+        name = self.vector(c.stored(u.dtype))
+        at = self.at(index)
+        if len(index.src) == 4:
+            self.vector(c.mask_of(name))  # the instruction is of signed integers
+            self.need(c.masked_load(name, self.target.has("avx512f")))
+            text = f"mg_load_{name}({at}, {self.index(index.src[3])})"
+        else:
+            text = f"*(const {name}u *)({at})"
+        if index.src[2].op is not Ops.CONST:
+            text = f"{self.condition(index.src[2])} ? {text} : ({name}){{}}"
+        if u.dtype.kind == "b":
+            self.vector(f"i8x{count}")
+            text = f"__builtin_convertvector(({text}) != ({name}){{}}, {self.vector(f'i32x{count}')})"
+        return text
+
+    def at(self, index: UOp) -> str:
+        address = self.index(index.src[1])
+        return self.pointer(index.src[0]) if address == "0" else f"{self.pointer(index.src[0])} + {address}"
+
+    def store(self, u: UOp) -> None:
+        index, value = u.src
+        count = value.dtype.count
+        if count == 1:
+            super().store(u)
+            return
+        name = self.vector(c.stored(value.dtype))
+        text = self.plain(value)
+        if value.dtype.kind == "b":
+            text = f"__builtin_convertvector(-({text}), {name})"
+        gate = index.src[2]
+        head = "" if gate.op is Ops.CONST else f"if ({self.condition(gate)}) "
+        at = self.at(index)
+        if len(index.src) == 4:
+            self.vector(c.mask_of(name))
+            self.need(c.masked_store(name, self.target.has("avx512f")))
+            self.write(f"{head}mg_store_{name}({at}, {self.index(index.src[3])}, {text});")
+        elif u.arg == "stream" and "elementwise" in self.features and (index.src[1] % count) is index_const(0):
+            self.streams = True
+            self.need(c.stream(name))
+            self.write(f"{head}mg_stream_{name}({at}, {text});")
+        else:
+            self.write(f"{head}*({name}u *)({at}) = {text};")
+
+    def update(self, u: UOp) -> None:
+        accumulator, value = u.src
+        if accumulator.dtype.count > 1 and value.dtype.count == 1:
+            raise RuntimeError(f"render: a scalar updates {accumulator!r}")
+        if accumulator.dtype.count == 1 or u.arg in (Ops.ADD, Ops.MUL) and accumulator.dtype.kind != "b":
+            super().update(u)
+            return
+        name, text = self.lookup(accumulator), self.plain(value)
+        if accumulator.dtype.kind == "b":
+            self.write(f"{name} {'&' if u.arg is Ops.MUL else '|'}= {text};")
+            return
+        self.max_helper(accumulator.dtype)
+        self.write(f"{name} = mg_max_{c.short(accumulator.dtype)}({name}, {text});")
+
+
+def render_function(ops: list[UOp], name: str, target: Target, features: frozenset[str], thread: str | None,
+                    params: list[UOp], written: set[int], scratch: dict[UOp, tuple[int, DType]],
+                    variables: list[str]) -> tuple[str, tuple[str, ...]]:
+    """(text of the function, pieces of prelude). params: one per slot; scratch: SCRATCH -> (offset in bytes, type)."""
+    renderer = ClangRenderer(ops, target, features, thread)
+    body = renderer.body()
+    head = [f"void {name}(void *const *buffers, const long *variables, long lo, long hi, char *workspace) {{"]
+    for p in params:
+        constant = "" if p.arg.slot in written else "const "
+        kind = renderer.types[p.dtype.name]
+        comment = f"  // {'x'.join(map(str, p.arg.shape))}" if p.arg.shape else ""
+        head.append(f"  {constant}{kind} *restrict data{p.arg.slot} = buffers[{p.arg.slot}];{comment}")
+    for memory, (offset, dtype) in scratch.items():
+        kind = renderer.types[dtype.name]
+        head.append(f"  {kind} *restrict {scratch_name(memory)} = ({kind} *)(workspace + {offset});")
+    for i, v in enumerate(variables):
+        head.append(f"  const long {v} = variables[{i}];")
+    if renderer.streams and target.arch == "x86_64":
+        body.append("  __builtin_ia32_sfence();")
+    return "\n".join([*head, *body, "}"]), renderer.prelude()
+
+
+def render(lowered: Lowered, target: Target, features: frozenset[str]) -> ProgramSpec:
+    """C for one kernel. `features`: of the compiler, see runtime/compiler.py."""
+    text, prelude = render_function(
+        lowered.linear.ops,
+        lowered.name,
+        target,
+        features,
+        lowered.thread,
+        list(lowered.params),
+        set(lowered.written),
+        lowered.scratch,
+        list(lowered.variables),
+    )
+    return ProgramSpec(
+        lowered.name,
+        text,
+        prelude,
+        lowered.variables,
+        lowered.threads,
+        lowered.linear.workspace,
+        lowered.written,
+        lowered.operations,
+        lowered.bytes,
+        lowered.opts,
+    )

@@ -1,0 +1,1 @@
+"""Devices: memory, compilers of C text, and launches. `device.get_device(name)` is the way in."""

@@ -1,0 +1,64 @@
+"""Files as read-only buffers, without a copy: pages are read when a kernel first touches them.
+
+    weights = map_file("model.safetensors")
+    buffer = weights.buffer(offset=1234, shape=(4096, 4096), dtype=dtypes.bfloat16)
+
+A buffer may start at any byte of the file, aligned or not. It keeps the mapping alive. A file that another program
+shortens while it is mapped cannot be read any more: the system then ends the process (SIGBUS).
+"""
+from __future__ import annotations
+
+import mmap
+import os
+
+import numpy as np
+
+from minigrad.dtype import DType
+from minigrad.helpers import prod
+from minigrad.runtime.device import Buffer
+
+
+class MappedFile:
+    """A file's bytes in memory. OSError if it cannot be read; ValueError if it is no plain file."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        with open(self.path, "rb") as file:
+            if not os.path.isfile(self.path):
+                raise ValueError(f"{self.path}: not a plain file")
+            self.size = os.fstat(file.fileno()).st_size
+            # an empty file cannot be mapped
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.size else None
+        self.bytes = memoryview(self._map if self._map is not None else b"")
+        # an array over the mapping knows its address
+        self._address = int(np.frombuffer(self.bytes, np.uint8).__array_interface__["data"][0]) if self.size else 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, part: slice) -> bytes:
+        """A copy of some bytes, such as a header; a part that lies outside the file is shorter, as of `bytes`."""
+        return bytes(self.bytes[part])
+
+    def buffer(self, offset: int, shape: tuple[int, ...], dtype: DType, device: str = "CPU") -> Buffer:
+        """The elements at `offset` bytes as a read-only buffer. ValueError if they do not lie inside the file."""
+        if any(n < 0 for n in shape):
+            raise ValueError(f"{self.path}: shape {shape}")
+        nbytes = prod(shape) * dtype.itemsize
+        if offset < 0 or offset + nbytes > self.size:
+            raise ValueError(f"{self.path}: {dtype!r} of shape {shape} at byte {offset} ends at {offset + nbytes}, "
+                             f"but the file has {self.size} bytes")
+        return Buffer.external(self, self._address + offset, shape, dtype, device=device)
+
+    def will_need(self, offset: int = 0, nbytes: int | None = None) -> None:
+        """Tell the system to start reading a part of the file (default: all of it) ahead of its use."""
+        if self._map is not None and hasattr(mmap, "MADV_WILLNEED"):
+            start = offset & -mmap.PAGESIZE
+            end = self.size if nbytes is None else min(self.size, offset + nbytes)
+            if start < end:
+                self._map.madvise(mmap.MADV_WILLNEED, start, end - start)
+
+
+def map_file(path: str | os.PathLike[str]) -> MappedFile:
+    """Map a file for reading. OSError if it cannot be read, ValueError if it is no plain file."""
+    return MappedFile(path)

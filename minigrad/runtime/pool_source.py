@@ -1,0 +1,253 @@
+"""The C text of the thread pool: the only hand-written C besides the probes. `pool.py` compiles and calls it.
+
+Every thread of a job walks the same table of kernels from its first entry to its last. An entry's axis is cut into
+equal parts, one for each thread; where an entry's flag says so the threads meet first. A meeting costs 35 to 60 ns on
+two cores. Between jobs a worker spins, then yields, then sleeps; threads that wait for each other inside a job spin,
+then yield, so that more threads than cores make progress.
+
+No header is included, since some compilers come without any: what is needed of the C library is declared by hand.
+"""
+from __future__ import annotations
+
+# Flags of an entry: the threads meet before it; one thread runs all of it.
+MEET, SINGLE = 1, 2
+# Variables that one kernel may take.
+MOST_VARIABLES = 32
+
+POOL_SOURCE = r"""
+typedef void kernel(void *const *buffers, const long *variables, long lo, long hi, char *workspace);
+typedef unsigned long ulong;
+
+int pthread_create(ulong *thread, const void *attributes, void *(*start)(void *), void *argument);
+int pthread_join(ulong thread, void **result);
+int pthread_sigmask(int how, const ulong *set, ulong *old);
+int sched_yield(void);
+int sched_getcpu(void);
+int sched_getaffinity(int thread, ulong size, ulong *mask);
+int sched_setaffinity(int thread, ulong size, const ulong *mask);
+long syscall(long number, ...);
+int clock_gettime(int clock, long *time);
+
+#if defined(__x86_64__)
+#define FUTEX 202
+#define PAUSE() __asm__ volatile("pause")
+#elif defined(__aarch64__)
+#define FUTEX 98
+#define PAUSE() __asm__ volatile("yield")
+#else
+#define FUTEX 98
+#define PAUSE() ((void)0)
+#endif
+#define FUTEX_WAIT 128                     /* private to the process */
+#define FUTEX_WAKE 129
+#define READ(place) __atomic_load_n(&(place), __ATOMIC_ACQUIRE)
+#define WRITE(place, value) __atomic_store_n(&(place), value, __ATOMIC_RELEASE)
+#define PUBLISH(place, value) __atomic_store_n(&(place), value, __ATOMIC_SEQ_CST)
+#define LOOK(place) __atomic_load_n(&(place), __ATOMIC_SEQ_CST)
+
+enum { SPINS = 2000, YIELDS = 300, ALL_TO_ALL = 4, MASK_WORDS = 16 };
+
+struct entry {                             /* one kernel of a table; pool.py packs it as "PPPiiii" */
+    kernel *function;
+    void **buffers;
+    const int *indices;                    /* of the graph's variables that it takes; null: `first` and those after */
+    int count, first;
+    int extent;                            /* which of the graph's extents is cut among the threads */
+    int flags;                             /* MEET, SINGLE */
+};
+
+struct job {
+    const struct entry *entries;
+    long count;
+    const long *variables, *extents;
+    long *times;                           /* null, or count + 1 times in ns: threads meet before every entry */
+    long threads;
+};
+
+struct worker {
+    int ticket __attribute__((aligned(128)));      /* its caller counts it up: there is a job */
+    int asleep;
+    ulong arrived __attribute__((aligned(128)));   /* the last meeting that this thread has reached */
+    char *workspace;
+    struct pool *pool;
+    ulong thread;
+    long number, cpu;                      /* cpu: where it is pinned, or -1 */
+};
+
+struct pool {
+    struct job job;
+    long home;                             /* the CPU of the calling thread, or -1 */
+    int stop;
+    ulong meetings;                        /* so far, all jobs together */
+    ulong released __attribute__((aligned(128)));  /* the last meeting that everyone has reached */
+    struct worker workers[];               /* workers[0] is the calling thread */
+};
+
+long pool_bytes(long threads) { return sizeof(struct pool) + threads * sizeof(struct worker); }
+
+static long now(void) {
+    long time[2];
+    clock_gettime(1, time);                /* CLOCK_MONOTONIC */
+    return time[0] * 1000000000 + time[1];
+}
+
+static void wait_until(ulong *place, ulong number) {
+    for (int turn = 0; (long)(READ(*place) - number) < 0; turn++) {
+        if (turn < SPINS) PAUSE();
+        else sched_yield();
+    }
+}
+
+/* Everyone's writes before the meeting are seen by everyone after it. */
+static void meet(struct pool *pool, long self, long threads, ulong number) {
+    WRITE(pool->workers[self].arrived, number);
+    if (threads <= ALL_TO_ALL) {
+        for (long other = 0; other < threads; other++)
+            if (other != self) wait_until(&pool->workers[other].arrived, number);
+    } else if (self == 0) {
+        for (long other = 1; other < threads; other++) wait_until(&pool->workers[other].arrived, number);
+        WRITE(pool->released, number);
+    } else {
+        wait_until(&pool->released, number);
+    }
+}
+
+static void run_entry(const struct entry *entry, const long *variables, long lo, long hi, char *workspace) {
+    long gathered[MOST_VARIABLES];
+    const long *values = variables + entry->first;
+    if (entry->indices) {
+        for (int i = 0; i < entry->count; i++) gathered[i] = variables[entry->indices[i]];
+        values = gathered;
+    }
+    entry->function(entry->buffers, values, lo, hi, workspace);
+}
+
+/* Run one thread's part of the job. Returns the number of the last meeting, which is not held here. */
+static ulong walk(struct pool *pool, long self) {
+    struct job job = pool->job;
+    ulong number = pool->meetings;
+    char *workspace = pool->workers[self].workspace;
+    for (long i = 0; i < job.count; i++) {
+        const struct entry *entry = job.entries + i;
+        if (job.threads > 1 && ((entry->flags & MEET) || job.times)) meet(pool, self, job.threads, ++number);
+        if (job.times && self == 0) job.times[i] = now();
+        long lo = 0, hi = job.extents[entry->extent];
+        if (job.threads > 1) {
+            if (!(entry->flags & SINGLE)) {
+                lo = hi * self / job.threads;
+                hi = hi * (self + 1) / job.threads;
+            } else if (self) continue;
+        }
+        if (lo < hi) run_entry(entry, job.variables, lo, hi, workspace);
+    }
+    return number + 1;
+}
+
+static int wait_for_ticket(struct worker *worker, int seen) {
+    for (int turn = 0;; turn++) {
+        int ticket = READ(worker->ticket);
+        if (ticket != seen) return ticket;
+        if (turn < SPINS) PAUSE();
+        else if (turn < SPINS + YIELDS) sched_yield();
+        else {
+            PUBLISH(worker->asleep, 1);
+            if (LOOK(worker->ticket) == seen) syscall(FUTEX, &worker->ticket, FUTEX_WAIT, seen, 0L, 0L, 0);
+            PUBLISH(worker->asleep, 0);
+            turn = 0;
+        }
+    }
+}
+
+static void give_ticket(struct worker *worker) {
+    PUBLISH(worker->ticket, worker->ticket + 1);
+    if (LOOK(worker->asleep)) syscall(FUTEX, &worker->ticket, FUTEX_WAKE, 1, 0L, 0L, 0);
+}
+
+static void pin(long cpu) {
+    ulong mask[MASK_WORDS] = {0};
+    if (cpu < 0 || cpu >= 64 * MASK_WORDS) return;
+    mask[cpu / 64] = 1UL << cpu % 64;
+    sched_setaffinity(0, sizeof mask, mask);
+}
+
+/* Move the calling thread to its own CPU if it sits on another one, which may be a worker's, and leave it free to
+   move again: the user's thread must not stay pinned. */
+static void go_home(struct pool *pool) {
+    ulong mask[MASK_WORDS] = {0};
+    long home = pool->home;
+    if (home < 0 || home >= 64 * MASK_WORDS || sched_getcpu() == home) return;
+    if (sched_getaffinity(0, sizeof mask, mask) < 0 || !(mask[home / 64] >> home % 64 & 1)) return;
+    pin(home);
+    sched_setaffinity(0, sizeof mask, mask);
+}
+
+static void *worker_main(void *argument) {
+    struct worker *worker = argument;
+    struct pool *pool = worker->pool;
+    pin(worker->cpu);
+    for (int seen = 0;;) {
+        seen = wait_for_ticket(worker, seen);
+        if (READ(pool->stop)) return 0;
+        ulong last = walk(pool, worker->number);
+        WRITE(worker->arrived, last);
+    }
+}
+
+/* Start worker `number`, pinned to `cpu` unless that is -1. Returns 0, or an error number. */
+int pool_start(struct pool *pool, long number, long cpu) {
+    struct worker *worker = pool->workers + number;
+    ulong all[MASK_WORDS], old[MASK_WORDS];
+    for (int i = 0; i < MASK_WORDS; i++) all[i] = ~0UL;
+    worker->pool = pool;
+    worker->number = number;
+    worker->cpu = cpu;
+    pthread_sigmask(2, all, old);          /* signals are for the user's threads */
+    int error = pthread_create(&worker->thread, 0, worker_main, worker);
+    pthread_sigmask(2, old, 0);
+    return error;
+}
+
+/* End workers 1..threads-1. No job may be running. */
+void pool_stop(struct pool *pool, long threads) {
+    WRITE(pool->stop, 1);
+    for (long i = 1; i < threads; i++) give_ticket(pool->workers + i);
+    for (long i = 1; i < threads; i++) pthread_join(pool->workers[i].thread, 0);
+}
+
+void pool_set_home(struct pool *pool, long cpu) { pool->home = cpu; }
+
+void pool_set_workspace(struct pool *pool, long thread, char *place) { pool->workers[thread].workspace = place; }
+
+/* Run a table on `threads` threads, of which the caller is one. Returns ns. */
+long pool_run(struct pool *pool, const struct entry *entries, long count, const long *variables, const long *extents,
+              long *times, long threads) {
+    long start = now();
+    struct job job = {entries, count, variables, extents, times, threads};
+    pool->job = job;
+    if (threads > 1) {
+        go_home(pool);
+        for (long i = 1; i < threads; i++) give_ticket(pool->workers + i);
+    }
+    ulong last = walk(pool, 0);
+    if (threads > 1) {
+        for (long i = 1; i < threads; i++) wait_until(&pool->workers[i].arrived, last);
+        pool->meetings = last;
+    }
+    long end = now();
+    if (times) times[count] = end;
+    return end - start;
+}
+
+/* Run one kernel. Returns ns. */
+long pool_launch(struct pool *pool, kernel *function, void **buffers, const long *variables, long extent,
+                 long threads) {
+    if (threads > 1) {
+        struct entry entry = {function, buffers, 0, 0, 0, 0, 0};
+        return pool_run(pool, &entry, 1, variables, &extent, 0, threads);
+    }
+    long start = now();
+    if (extent > 0) function(buffers, variables, 0, extent, pool->workers[0].workspace);
+    return now() - start;
+}
+""".replace("MOST_VARIABLES", str(MOST_VARIABLES)).replace(
+    "struct entry {", f"enum {{ MEET = {MEET}, SINGLE = {SINGLE} }};\n\nstruct entry {{", 1)

@@ -1,0 +1,116 @@
+"""Kernels before they are built: which nodes each of them stores, and why.
+
+A `Draft` stores one or more nodes and computes everything between them and the nodes that lie in memory. `Placement`
+is the answer of a policy: every node that lies in memory has one producer. `unfused` is the plain policy, and the
+oracle for the other one.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..uops import Ops, UOp
+from .graph import FREE, STORED, Graph
+from .reasons import Reason
+
+
+@dataclass(eq=False, slots=True)
+class Layout:
+    """How a store lines up with the kernel's first one: its axes in this order, then under this shape (1 where it has
+    none).
+    """
+
+    order: tuple[int, ...]
+    axes: tuple[int | None, ...]    # for each axis of the first store, the axis of this value, None: size 1
+
+
+@dataclass(eq=False, slots=True)
+class Draft:
+    """A kernel to be: the nodes that it stores, each with its reason. The first decides the kernel's axes.
+
+    order: those axes from the outermost loop inwards, where that is not how they lie in memory.
+    """
+
+    stores: list[UOp]
+    reasons: list[Reason]
+    layouts: dict[UOp, Layout] = field(default_factory=dict)
+    order: tuple[int, ...] | None = None
+
+
+@dataclass(slots=True)
+class Placement:
+    """All drafts, in no particular order, and the draft that makes each node in memory."""
+
+    drafts: list[Draft] = field(default_factory=list)
+    producer: dict[UOp, Draft] = field(default_factory=dict)
+
+    def add(self, node: UOp, reason: Reason) -> Draft:
+        """A new draft that stores this node."""
+        draft = self.producer[node] = Draft([node], [reason])
+        self.drafts.append(draft)
+        return draft
+
+
+def unfused(graph: Graph) -> Placement:
+    """Every op that is not a movement is a kernel of its own."""
+    placement = Placement()
+    for node in graph.order:
+        reason = graph.forced.get(node)
+        if reason is None:
+            if node.op in FREE or node.op is Ops.VIEW or node.op is Ops.BUFFER or node in graph.alias:
+                continue
+            reason = Reason.UNFUSED
+        placement.add(node, reason)
+    return placement
+
+
+@dataclass(eq=False, slots=True)
+class Body:
+    """What a draft computes: its nodes, sources first, and the nodes that it reads from memory, in order of
+    appearance.
+    """
+
+    nodes: list[UOp]
+    loads: list[UOp]
+
+
+def stored_values(graph: Graph, node: UOp) -> tuple[UOp, ...]:
+    """What a kernel that stores this node has to compute: the node itself, or the parts of a write."""
+    op = node.op
+    if op is Ops.ASSIGN:
+        return (graph.source(node.src[1]),)
+    if op is Ops.SCATTER:
+        return (graph.source(node.src[2]), graph.source(node.src[1]))
+    if op is Ops.CONTIGUOUS or op is Ops.COPY:
+        return (graph.source(node.src[0]),)
+    return (node,)
+
+
+def body(graph: Graph, placement: Placement, draft: Draft) -> Body:
+    """Walks from the stores down to memory."""
+    producer, nodes, loads = placement.producer, list[UOp](), list[UOp]()
+    seen: set[UOp] = set()
+    stack: list[tuple[UOp, bool]] = []
+    for store in reversed(draft.stores):
+        stack += [(value, False) for value in reversed(stored_values(graph, store))]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            nodes.append(node)
+            continue
+        if node in seen:
+            continue
+        seen.add(node)
+        made_by = producer.get(node)
+        if node.op is Ops.BUFFER or (made_by is not None and made_by is not draft):
+            loads.append(node)
+            continue
+        # a node that is stored here and read here as well is computed once: the reader takes the value that is stored
+        sources = stored_values(graph, node) if node.op in STORED else graph.sources(node)
+        if not sources:
+            nodes.append(node)
+            continue
+        stack.append((node, True))
+        for source in reversed(sources):
+            if source not in seen:
+                stack.append((source, False))
+    return Body(nodes, loads)

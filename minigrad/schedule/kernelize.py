@@ -1,0 +1,219 @@
+"""Kernels: what the scheduler hands on. Drafts in order become ASTs over numbered buffers.
+
+An AST is a SINK of STOREs whose leaves are PARAMs (buffers by slot), CONST, VARIABLE and IOTA. It names no buffer and
+no bound value, and slots are numbered by first appearance, stores first: kernels that do the same are the same
+object, compiled once.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..dtype import dtypes
+from ..shape import ShapeTracker
+from ..uops import SCALARS, Ops, ParamArg, UOp
+from ..uops.symbolic import rebuild, substitute
+from ..uops.trace import line_of
+from .drafts import Draft, stored_values
+from .versions import Arrangement, Memory
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """ast: a SINK of STOREs, or COPY between devices (buffers: destination, source). buffers: by slot. written: slots
+    it writes.
+
+    reasons: why each written buffer is one, like `written`. lines: the users' lines that asked for what is written.
+    """
+
+    ast: UOp
+    buffers: tuple[Any, ...]
+    written: tuple[int, ...]
+    reasons: tuple[str, ...]
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Kernels in an order that gives the right result, and the value of every variable that was bound."""
+
+    kernels: list[Kernel]
+    variables: dict[str, int]
+
+
+@dataclass(eq=False, slots=True)
+class Plan:
+    """A kernel whose memory has no buffers yet."""
+
+    ast: UOp
+    memory: list[Memory]        # by slot
+    written: tuple[int, ...]
+    reasons: tuple[str, ...]
+    lines: tuple[str, ...]
+
+
+class Kernelizer:
+    """Builds the ASTs of an arrangement; collects the values of bound variables."""
+
+    def __init__(self, arrangement: Arrangement) -> None:
+        self.arrangement, self.graph = arrangement, arrangement.graph
+        self.variables: dict[str, int] = {}
+        self.unbound: dict[UOp, UOp] = {}                       # BIND -> VARIABLE
+        self.trackers: dict[ShapeTracker, ShapeTracker] = {}    # with BINDs -> with VARIABLEs
+
+    def plan(self, draft: Draft) -> Plan | None:
+        """The kernel of a draft; None if it has no elements to write."""
+        stores = [s for s in draft.stores if all(self.graph.sizes[v] for v in stored_values(self.graph, s)[:1])]
+        if not stores:
+            return None
+        if stores[0].op is Ops.COPY:
+            return self._copy(draft)
+        ast = _Ast(self, draft)
+        written = list(dict.fromkeys(ast.slot(self.arrangement.memory[s]) for s in stores))
+        sink = UOp.sink(*[ast.store(s, stores[0]) for s in stores])
+        reasons = {ast.slot(self.arrangement.memory[s]): reason.value for s, reason in zip(draft.stores, draft.reasons)
+                   if s in stores}
+        lines = dict.fromkeys(line for s in stores if (line := line_of(s)) is not None)
+        return Plan(sink, ast.memory, tuple(written), tuple(reasons[w] for w in written), tuple(lines))
+
+    def _copy(self, draft: Draft) -> Plan:
+        node, = draft.stores
+        target, source = self.arrangement.memory[node], self.arrangement.read(draft, self.graph.source(node.src[0]))
+        params = tuple([UOp(Ops.PARAM, node.dtype, (), ParamArg(slot, memory.shape))
+                        for slot, memory in enumerate((target, source))])
+        line = line_of(node)
+        return Plan(UOp(Ops.COPY, node.dtype, params, target.device), [target, source], (0,), (draft.reasons[0].value,),
+                    (line,) if line is not None else ())
+
+    def scalar(self, node: UOp) -> UOp:
+        """CONST, VARIABLE, BIND: a BIND becomes its variable. ValueError if a variable has two values."""
+        if node.op is not Ops.BIND:
+            return node
+        variable, value = node.unbind()
+        name = variable.arg.name
+        if self.variables.setdefault(name, value) != value:
+            raise ValueError(f"variable {name} is bound to {self.variables[name]} and to {value} in one computation")
+        self.unbound[node] = variable
+        return variable
+
+    def tracker(self, tracker: ShapeTracker) -> ShapeTracker:
+        """The same map with variables instead of their values."""
+        found = self.trackers.get(tracker)
+        if found is None:
+            for node in tracker.variables():
+                self.scalar(node)
+            found = self.trackers[tracker] = tracker.substitute(self.unbound)
+        return found
+
+    def size(self, n: Any) -> Any:
+        """A shape's entry with variables instead of their values."""
+        if type(n) is int:
+            return n
+        for variable in ShapeTracker.contiguous((n,)).variables():
+            self.scalar(variable)
+        return substitute(n, self.unbound)
+
+    def held(self, memory: Memory, shape: tuple[Any, ...]) -> ShapeTracker | None:
+        """Like `inside`, but with bound variables: how the user's graph goes on reading the buffer."""
+        if shape == memory.shape:
+            return None
+        return ShapeTracker.contiguous(memory.shape).shrink(tuple((0, n) for n in shape))
+
+    def inside(self, memory: Memory, shape: tuple[Any, ...]) -> ShapeTracker | None:
+        """The part of a buffer, allocated at its largest, that holds a value of this shape; None: all of it."""
+        if shape == memory.shape:
+            return None
+        return ShapeTracker.contiguous(memory.shape).shrink(tuple((0, self.size(n)) for n in shape))
+
+
+class _Ast:
+    """One kernel's AST in the making."""
+
+    def __init__(self, kernelizer: Kernelizer, draft: Draft) -> None:
+        self.kernelizer, self.draft = kernelizer, draft
+        self.arrangement, self.graph = kernelizer.arrangement, kernelizer.graph
+        self.memory: list[Memory] = []
+        self.slots: dict[Memory, int] = {}
+        self.params: list[UOp] = []
+        self.built: dict[UOp, UOp] = {}
+
+    def slot(self, memory: Memory) -> int:
+        """The slot of a buffer, a new one at its first appearance."""
+        slot = self.slots.get(memory)
+        if slot is None:
+            slot = self.slots[memory] = len(self.memory)
+            self.memory.append(memory)
+            self.params.append(UOp(Ops.PARAM, memory.dtype, (), ParamArg(slot, memory.shape)))
+        return slot
+
+    def build(self) -> None:
+        """Every node of the body over PARAMs."""
+        body = self.arrangement.bodies[self.draft]
+        for node in body.loads:
+            self.built[node] = self.load(node)
+        for node in body.nodes:
+            self.built[node] = self.rebuilt(node)
+
+    def load(self, node: UOp) -> UOp:
+        memory = self.arrangement.read(self.draft, node)
+        param = self.params[self.slot(memory)]
+        part = self.kernelizer.inside(memory, node.shape)
+        return param if part is None else view(param, part)
+
+    def rebuilt(self, node: UOp) -> UOp:
+        op, built = node.op, self.built
+        if op in SCALARS:
+            return self.kernelizer.scalar(node)
+        if op is Ops.IOTA:
+            return node.replace(arg=self.kernelizer.size(node.arg))
+        if op is Ops.VIEW:
+            return view(built[self.graph.source(node.src[0])], self.kernelizer.tracker(node.arg))
+        if op is Ops.ASSIGN or op is Ops.CONTIGUOUS:  # stored by this kernel as well
+            return built[stored_values(self.graph, node)[0]]
+        sources = tuple([built[s] for s in self.graph.sources(node)])
+        return rebuild(node, sources) if node.dtype is dtypes.index else UOp(op, node.dtype, sources, node.arg)
+
+    def store(self, node: UOp, first: UOp) -> UOp:
+        """The STORE of a node, lined up with the kernel's first one."""
+        if not self.built:
+            self.build()
+        memory = self.arrangement.memory[node]
+        param = self.params[self.slot(memory)]
+        value = self.built[stored_values(self.graph, node)[0]]
+        if node.op is Ops.SCATTER:
+            return UOp(Ops.STORE, dtypes.void, (param, self.stretched(value, node.src[2].shape),
+                                                self.built[self.graph.source(node.src[1])]), node.arg)
+        part = self.kernelizer.inside(memory, node.shape)
+        shape = node.shape
+        if node.op is Ops.ASSIGN:
+            region = self.kernelizer.tracker(node.arg)
+            part = region if part is None else part + region
+            shape = node.arg.shape
+        value = self.stretched(value, shape)
+        layout = self.draft.layouts.get(node)
+        if layout is not None:
+            part = part or ShapeTracker.contiguous(memory.shape)
+            axes = [1 if axis is None else part.shape[axis] for axis in layout.axes]
+            part = part.permute(layout.order).reshape(axes)
+            value = view(value, ShapeTracker.contiguous(value.shape).permute(layout.order).reshape(axes))
+        order = self.draft.order
+        if order is not None:
+            part = (part or ShapeTracker.contiguous(memory.shape)).permute(order)
+            value = view(value, ShapeTracker.contiguous(value.shape).permute(order))
+        if part is not None and part.is_identity(memory.shape):
+            part = None
+        return UOp(Ops.STORE, dtypes.void, (param, value), part)
+
+    def stretched(self, value: UOp, shape: tuple[Any, ...]) -> UOp:
+        """A scalar under the shape that is stored."""
+        if value.shape == () and shape != ():
+            shape = tuple(self.kernelizer.size(n) for n in shape)
+            return view(value, ShapeTracker.contiguous(()).reshape((1,) * len(shape)).expand(shape))
+        return value
+
+
+def view(node: UOp, tracker: ShapeTracker) -> UOp:
+    """The node seen through a tracker: views compose, the identity vanishes."""
+    if node.op is Ops.VIEW:
+        tracker, node = node.arg + tracker, node.src[0]
+    return node if tracker.is_identity(node.shape) else UOp(Ops.VIEW, node.dtype, (node,), tracker)

@@ -1,0 +1,118 @@
+"""A kernel in the making, as placement sees it: its ranges, the levels of its loops, what it reads and stores.
+
+A `Level` stands for a place in the loops: the kernel's own axes at the root, below it the loops of reduces and the
+arrays that are filled. A value can be computed outside of a level if it depends on none of the level's own ranges.
+"""
+from __future__ import annotations
+
+from ..helpers import prod
+from ..uops import UOp
+from .drafts import Draft
+from .index import Index
+
+
+class Level:
+    """own: ranges of this level; full: those of the levels outside as well. chain: ranges of the reduces that stand
+    here.
+
+    Loops nest one way: of two reduces at a level, one must depend on all that the other one depends on.
+    """
+
+    __slots__ = ("chain", "full", "own", "parent")
+
+    def __init__(self, parent: Level | None, own: int, full: int) -> None:
+        self.parent, self.own, self.full = parent, own, full
+        self.chain: list[int] = []
+
+    def nests(self, ranges: int) -> bool:
+        """Whether a reduce that depends on these ranges fits between those that stand here."""
+        return all(ranges & other in (ranges, other) for other in self.chain)
+
+    def push(self, ranges: int) -> None:
+        if ranges not in self.chain:
+            self.chain.append(ranges)
+
+    def contains(self, other: Level) -> bool:
+        """Whether this is the other level or lies outside of it."""
+        level: Level | None = other
+        while level is not None:
+            if level is self:
+                return True
+            level = level.parent
+        return False
+
+
+def hoisted(level: Level, ranges: int) -> Level:
+    """The outermost level where something that depends on these ranges can be computed."""
+    while level.parent is not None and not ranges & level.own:
+        level = level.parent
+    return level
+
+
+class Nest:
+    """One kernel: ranges by number, the root level, buffers that it reads and where, the kernels whose results it
+    needs.
+    """
+
+    def __init__(self, number: int, draft: Draft, shape: tuple[int, ...]) -> None:
+        self.number, self.draft, self.shape = number, draft, shape
+        self.sizes: list[int] = []
+        self.axes = [self.range(n) for n in shape]
+        self.root = (1 << len(shape)) - 1
+        self.level = Level(None, 0, self.root)
+        self.volume_of_root = prod(shape)
+        self.loads: dict[UOp, set[Index]] = {}
+        self.nodes = self.reduces = 0
+        self.needs: set[Nest] = set()
+        self.joinable = True        # other values with these axes may be stored here too
+        self._volumes: dict[int, int] = {}
+
+    def range(self, size: int) -> int:
+        """A fresh range."""
+        self.sizes.append(size)
+        return len(self.sizes) - 1
+
+    def volume(self, ranges: int) -> int:
+        """The product of the ranges' sizes."""
+        found = self._volumes.get(ranges)
+        if found is None:
+            found, rest = 1, ranges
+            while rest:
+                lowest = rest & -rest
+                found *= self.sizes[lowest.bit_length() - 1]
+                rest ^= lowest
+            self._volumes[ranges] = found
+        return found
+
+    def order(self) -> tuple[int, ...] | None:
+        """The axes, those first on which all that is computed once for several elements depends; None: as they are.
+
+        What is computed outside of some axes' loops then depends on the outermost ones only.
+        """
+        masks = sorted((mask & self.root for mask in self.level.chain), key=self.volume)
+        last = len(masks)
+        outermost = [next((i for i, mask in enumerate(masks) if mask >> axis & 1), last)
+                     for axis in range(len(self.shape))]
+        real = [axis for axis, n in enumerate(self.shape) if n != 1]
+        if sorted(real, key=lambda axis: outermost[axis]) == real:
+            return None
+        return tuple(sorted(range(len(self.shape)), key=lambda axis: outermost[axis] if self.shape[axis] != 1 else -1))
+
+    def load(self, node: UOp, index: Index) -> None:
+        self.loads.setdefault(node, set()).add(index)
+
+    def reaches(self, others: set[Nest], limit: int = 200) -> bool:
+        """Whether this kernel needs results of one of the others, directly or not; True if that is not found out
+        soon.
+        """
+        if not others:
+            return False
+        seen, stack = {self}, [self]
+        while stack:
+            for nest in stack.pop().needs:
+                if nest in others or len(seen) > limit:
+                    return True
+                if nest not in seen:
+                    seen.add(nest)
+                    stack.append(nest)
+        return False

@@ -1,0 +1,33 @@
+"""Why a value lies in memory: the closed list. A kernel carries one for each buffer that it writes.
+
+Everything else stays inside of the kernels that use it, so a schedule is explained by these lines alone.
+"""
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Reason(Enum):
+    """One row a reason; the text is what a user reads."""
+
+    OUTPUT = "output: it was asked for"
+    ASSIGN = "assign: it is written into a buffer that exists"
+    SCATTER = "scatter: it is written at indices that are data"
+    BASE = "base: a later write changes a part of it"
+    CONTIGUOUS = "contiguous: a buffer of its own was asked for"
+    COPY = "copy: it moves to another device"
+    HAZARD = "hazard: a copy for those who read it after it is overwritten"
+    UNFUSED = "unfused: every op is a kernel"
+    SHARED = "shared: several kernels read it, and computing it in each costs more than reading it"
+    RECOMPUTE = "recompute: a kernel would compute it several times, which costs more than reading it"
+    REDUCE_AGAIN = "reduce again: a kernel would repeat a reduce"
+    ORDER = "order: the loops of its readers cannot nest both ways"
+    PARALLEL = "parallel: inside of its readers it would keep only some of the cores busy"
+    SCRATCH = "scratch: what a kernel would have to keep of it does not fit"
+    STREAM = "stream: keeping it inside would read another operand from memory many times"
+    HEAVY = "heavy: it is much more work than storing it, and gets loops of its own"
+    OPERAND = "operand: a reduce that is much more work reads it over and over"
+    NODES = "cap: the kernel that reads it has too many nodes or reduces"
+    INDEXINGS = "cap: it is read at too many different indices"
+    INPUTS = "cap: the kernel that reads it has too many inputs"
+    PARTIAL = "partial: the parts of a long reduce, for every core to have one"

@@ -1,0 +1,408 @@
+"""A stack of views: which element of a buffer is a given index of the logical tensor, and is there one?
+
+In: a shape, then movement ops (reshape, permute, expand, shrink, pad, flip), each giving a new `ShapeTracker` at once,
+for nothing is moved. Out: `index`, the answer as expressions; `numpy_index` and `apply_numpy`, the answer as arrays.
+
+A reshape of a permuted tensor is no affine map of its base any more; then a second view is stacked on the first,
+indexing the first one's elements in row-major order. Views are merged whenever their composition is again one view.
+
+Shapes, strides and masks may hold symbolic integers: a ShapeTracker is then a map for every value of its variables.
+
+    >>> ShapeTracker.contiguous((2, 3)).permute((1, 0)).reshape((6,)).views
+    (View(shape=(3, 2), strides=(1, 3), offset=0, mask=None), View(shape=(6,), strides=(1,), offset=0, mask=None))
+"""
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+from math import prod
+from operator import and_
+from typing import Any, overload
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from ..uops import Ops, UOp, sint, toposort
+from ..uops.symbolic import evaluate, lt, sprod, substitute
+from ..uops.uop import index_const
+from .infer import show_shape, show_sint
+from .view import MEMO_SIZE, Interval, View, decompose, entry, merge, suffix_products
+
+Array = np.ndarray[Any, Any]
+Variables = Mapping[str, int]
+NO_VARIABLES: Variables = {}
+
+
+class _Contiguous:
+    """`ShapeTracker.contiguous(shape)` makes the identity; on an instance, `.contiguous` says whether it is one."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[ShapeTracker]) -> Callable[[Iterable[sint]], ShapeTracker]: ...
+    @overload
+    def __get__(self, instance: ShapeTracker, owner: type[ShapeTracker]) -> bool: ...
+
+    def __get__(self, instance: ShapeTracker | None,
+                owner: type[ShapeTracker]) -> bool | Callable[[Iterable[sint]], ShapeTracker]:
+        if instance is None:
+            return owner.from_shape
+        return len(instance.views) == 1 and instance.views[0].is_contiguous
+
+
+@dataclass(frozen=True, eq=False, init=False, slots=True, weakref_slot=True)
+class ShapeTracker:
+    """Views from the buffer outwards: views[0] reads it, views[-1] has the logical shape. Interned: equal is same."""
+    views: tuple[View, ...]
+
+    contiguous = _Contiguous()
+
+    def __new__(cls, views: Iterable[View]) -> ShapeTracker:
+        views = simplify(tuple(views))
+        if not views:
+            raise ValueError("ShapeTracker: needs at least one view")
+        if (known := _trackers.get(views)) is not None:
+            return known
+        with _lock:
+            if (known := _trackers.get(views)) is not None:
+                return known
+            tracker = object.__new__(cls)
+            object.__setattr__(tracker, "views", views)
+            _trackers[views] = tracker
+            return tracker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ShapeTracker, (self.views,)
+
+    @staticmethod
+    def from_shape(shape: Iterable[sint]) -> ShapeTracker:
+        """The identity over a base of this shape. ValueError for a negative size, TypeError for a non-integer."""
+        return _from_shape(tuple(shape))
+
+    # ---- what it is ----
+
+    @property
+    def shape(self) -> tuple[sint, ...]:
+        return self.views[-1].shape
+
+    @property
+    def size(self) -> sint:
+        return sprod(self.views[-1].shape)
+
+    def is_identity(self, base_shape: tuple[sint, ...]) -> bool:
+        """True if this reads exactly a base of this shape, index by index."""
+        return self.contiguous and self.shape == base_shape
+
+    def variables(self) -> tuple[UOp, ...]:
+        """The variables and bound variables (VARIABLE and BIND nodes) that entries depend on, ordered by name."""
+        return _variables(self)
+
+    def substitute(self, mapping: Mapping[UOp, UOp]) -> ShapeTracker:
+        """The same with nodes of its entries replaced, such as BIND by VARIABLE."""
+        if not self.variables():
+            return self
+        replace: Callable[[sint], sint] = lambda value: substitute(value, mapping)
+        return ShapeTracker(
+            View(map(replace, view.shape), map(replace, view.strides), replace(view.offset),
+                 None if view.mask is None else [(replace(low), replace(high)) for low, high in view.mask])
+            for view in self.views)
+
+    def real_strides(self) -> tuple[sint | None, ...]:
+        """Per logical axis, how far its next index lies in the flat base (inside the mask); None where that varies."""
+        return _real_strides(self)
+
+    # ---- movement: each raises ValueError naming its argument where that is provably wrong ----
+
+    def permute(self, order: Iterable[int]) -> ShapeTracker:
+        """Logical axis a is the old axis order[a]."""
+        return _permute(self, tuple(order))
+
+    def expand(self, shape: Iterable[sint]) -> ShapeTracker:
+        """Repeat axes of size 1 to the sizes of `shape`, which has as many axes."""
+        return _expand(self, tuple(shape))
+
+    def reshape(self, shape: Iterable[sint]) -> ShapeTracker:
+        """The same elements in row-major order, under a shape of provably equal size."""
+        return _reshape(self, tuple(shape))
+
+    def shrink(self, bounds: Iterable[Interval]) -> ShapeTracker:
+        """Keep low <= i < high of each axis: one (low, high) an axis."""
+        return _shrink(self, tuple(map(tuple, bounds)))
+
+    def pad(self, amounts: Iterable[Interval]) -> ShapeTracker:
+        """Add elements that read 0: one (before, after) an axis."""
+        return _pad(self, tuple(map(tuple, amounts)))
+
+    def flip(self, axes: Iterable[int]) -> ShapeTracker:
+        """Reverse these axes."""
+        return _flip(self, tuple(axes))
+
+    @staticmethod
+    def compose(inner: ShapeTracker, outer: ShapeTracker) -> ShapeTracker:
+        """Read through `outer`, whose base is the logical tensor of `inner`."""
+        return _compose(inner, outer)
+
+    def __add__(self, outer: ShapeTracker) -> ShapeTracker:
+        return _compose(self, outer)
+
+    # ---- the question it answers ----
+
+    def index(self, indices: Sequence[UOp], base_shape: tuple[sint, ...]) -> tuple[tuple[UOp, ...], UOp | None]:
+        """Where logical `indices` lie in a contiguous base of `base_shape`: one index per base dimension, and validity.
+
+        The second result is a bool UOp, or None where every index is valid; where it is false, the indices mean nothing
+        and may lie outside the base. `indices` are index UOps within the logical shape, one per axis. Dimensions are
+        indexed apart, by sums of products, wherever that is exact; else by // and % where an axis runs across several.
+        """
+        if len(indices) != len(self.shape):
+            raise ValueError(f"index: {len(indices)} indices for shape {show_shape(self.shape)}")
+        current: tuple[sint, ...] = tuple(map(entry, indices))
+        conditions: list[UOp] = []
+        for level in reversed(range(len(self.views))):
+            view = self.views[level]
+            conditions += mask_conditions(view, current)
+            current = base_indices(view, current, self.views[level - 1].shape if level else base_shape)
+        valid = reduce(and_, conditions) if conditions else None
+        return tuple(map(index_const, current)), valid
+
+    def numpy_index(self, arrays: Sequence[Array] | None = None,
+                    variables: Variables = NO_VARIABLES) -> tuple[Array, Array]:
+        """The same answer as integers, (flat index into the base, validity), for arrays of indices that broadcast.
+
+        Without arrays, for every index of the shape. Variables need a value by name; those bound (BIND) have theirs.
+        Where not valid, the flat index means nothing. Takes strides and masks literally, sharing nothing with `index`:
+        it is the reference for that.
+        """
+        shape = self.concrete_shape(variables)
+        current: Sequence[Array] = np.indices(shape, sparse=True) if arrays is None else arrays
+        valid: Array = np.ones((), bool)
+        flat: Array = np.zeros((), np.int64)
+        for level in reversed(range(len(self.views))):
+            view = self.views[level]
+            flat = np.full((), evaluate(view.offset, variables), np.int64)
+            for axis, index in enumerate(current):
+                flat = flat + index * evaluate(view.strides[axis], variables)
+                if view.mask is not None:
+                    low, high = (evaluate(bound, variables) for bound in view.mask[axis])
+                    valid = valid & (index >= low) & (index < high)
+            if level:
+                below = [evaluate(size, variables) for size in self.views[level - 1].shape]
+                steps = [max(prod(below[axis + 1:]), 1) for axis in range(len(below))]
+                current = [flat // step % max(size, 1) for step, size in zip(steps, below)]
+        if arrays is None:
+            return np.broadcast_to(flat, shape), np.broadcast_to(valid, shape)
+        return flat, np.broadcast_to(valid, np.shape(flat))
+
+    def concrete_shape(self, variables: Variables = NO_VARIABLES) -> tuple[int, ...]:
+        """The shape for these values of its variables."""
+        return tuple([size if type(size) is int else evaluate(size, variables) for size in self.shape])
+
+    def as_numpy_view(self, array: Array, variables: Variables = NO_VARIABLES, writeable: bool = False) -> Array | None:
+        """The logical tensor as a numpy view of the base `array` (C-contiguous), sharing memory.
+
+        None if it is no such view: more than one view is stacked, or one is masked.
+        """
+        if len(self.views) != 1 or self.views[0].mask is not None:
+            return None
+        view = self.views[0]
+        return strided(array, self.concrete_shape(variables), [evaluate(stride, variables) for stride in view.strides],
+                       evaluate(view.offset, variables), writeable)
+
+    def apply_numpy(self, array: Array, variables: Variables = NO_VARIABLES) -> Array:
+        """The logical tensor read from the base `array` (C-contiguous). It may share memory: do not write to it."""
+        shape = self.concrete_shape(variables)
+        if len(self.views) > 1:
+            flat, valid = self.numpy_index(None, variables)
+            if array.size == 0:
+                return np.zeros(shape, array.dtype)
+            return np.where(valid, array.reshape(-1)[np.where(valid, flat, 0)], np.zeros((), array.dtype))
+        view = self.views[0]
+        strides, offset = [evaluate(stride, variables) for stride in view.strides], evaluate(view.offset, variables)
+        if view.mask is None:
+            return strided(array, shape, strides, offset)
+        low = [min(max(evaluate(a, variables), 0), size) for (a, _), size in zip(view.mask, shape)]
+        high = [max(min(evaluate(b, variables), size), start) for (_, b), size, start in zip(view.mask, shape, low)]
+        result = np.zeros(shape, array.dtype)
+        start = offset + sum(index * stride for index, stride in zip(low, strides))
+        result[tuple(map(slice, low, high))] = strided(array, [b - a for a, b in zip(low, high)], strides, start)
+        return result
+
+
+_trackers: WeakValueDictionary[tuple[View, ...], ShapeTracker] = WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def simplify(views: tuple[View, ...]) -> tuple[View, ...]:
+    """The same map with neighbours merged, each view in turn with those below it."""
+    result: list[View] = []
+    for view in views:
+        while result and (merged := merge(result[-1], view)) is not None:
+            view = merged
+            result.pop()
+        result.append(view)
+    return tuple(result)
+
+
+def on_top(tracker: ShapeTracker, view: View) -> ShapeTracker:
+    """The tracker with its last view replaced."""
+    return ShapeTracker((*tracker.views[:-1], view))
+
+
+def mask_conditions(view: View, indices: Sequence[sint]) -> list[UOp]:
+    """Bool UOps whose conjunction says that the indices lie inside the view's mask, without those that fold to true."""
+    conditions: list[UOp] = []
+    for index, size, (low, high) in zip(map(index_const, indices), view.shape, view.mask or ()):
+        if low != 0:
+            conditions.append(index_const(low - 1).lt(index))
+        if high != size:
+            conditions.append(index.lt(high))
+    return [condition for condition in conditions if not (condition.op is Ops.CONST and condition.arg)]
+
+
+def base_indices(view: View, indices: Sequence[sint], base_shape: tuple[sint, ...]) -> tuple[sint, ...]:
+    """One index per dimension of the view's base, for indices inside the view."""
+    result: list[sint] = []
+    for part in decompose(view, base_shape):
+        number = part.offset
+        for index, coefficient in zip(indices, part.coefficients):
+            if coefficient != 0:
+                term = index if coefficient == 1 else index * coefficient
+                number = term if number == 0 else number + term
+        sizes = base_shape[part.first:part.stop]
+        steps = suffix_products(sizes)
+        result.append(number // steps[0] if len(sizes) > 1 else number)  # in bounds by the view's meaning: no remainder
+        result += [number // step % size for step, size in zip(steps[1:], sizes[1:])]
+    return tuple(map(entry, result))
+
+
+def strided(array: Array, shape: Sequence[int], strides: Sequence[int], offset: int, writeable: bool = False) -> Array:
+    """Elements offset + sum(strides * index) of a C-contiguous array, as a numpy view. Strides are in elements."""
+    if not array.flags.c_contiguous:
+        raise ValueError(f"ShapeTracker: the base array must be C-contiguous, has shape {array.shape}, "
+                         f"strides {array.strides}")
+    if 0 in shape:
+        return np.empty(shape, array.dtype)
+    start = array.reshape(-1)[offset:]
+    steps = [stride * array.itemsize for stride in strides]
+    return np.lib.stride_tricks.as_strided(start, shape, steps, writeable=writeable)
+
+
+# ---- movement, memoised --------------------------------------------------------------------------------------------
+
+@lru_cache(MEMO_SIZE)
+def _from_shape(shape: tuple[sint, ...]) -> ShapeTracker:
+    return ShapeTracker((View.contiguous(check_sizes("shape", shape)),))
+
+
+def check_sizes(what: str, shape: tuple[Any, ...]) -> tuple[sint, ...]:
+    sizes = tuple(map(entry, shape))
+    if any(lt(size, 0) for size in sizes):
+        raise ValueError(f"{what}: sizes must not be negative, got {show_shape(sizes)}")
+    return sizes
+
+
+@lru_cache(MEMO_SIZE)
+def _permute(tracker: ShapeTracker, order: tuple[int, ...]) -> ShapeTracker:
+    if sorted(order) != list(range(len(tracker.shape))):
+        raise ValueError(f"permute: order {order} is no permutation of the axes of shape {show_shape(tracker.shape)}")
+    return on_top(tracker, tracker.views[-1].permute(tuple(map(int, order))))
+
+
+@lru_cache(MEMO_SIZE)
+def _expand(tracker: ShapeTracker, shape: tuple[sint, ...]) -> ShapeTracker:
+    old, shape = tracker.shape, check_sizes("expand", shape)
+    if len(shape) != len(old):
+        raise ValueError(f"expand: {show_shape(shape)} has {len(shape)} axes, shape {show_shape(old)} has {len(old)}")
+    for axis, (before, after) in enumerate(zip(old, shape)):
+        if before != after and before != 1:
+            raise ValueError(f"expand: axis {axis} of shape {show_shape(old)} cannot become {show_sint(after)}")
+    return on_top(tracker, tracker.views[-1].expand(shape))
+
+
+@lru_cache(MEMO_SIZE)
+def _reshape(tracker: ShapeTracker, shape: tuple[sint, ...]) -> ShapeTracker:
+    shape = check_sizes("reshape", shape)
+    if tracker.shape == shape:
+        return tracker
+    if (size := sprod(shape)) != tracker.size:
+        raise ValueError(f"reshape: shape {show_shape(tracker.shape)} has {show_sint(tracker.size)} elements, "
+                         f"{show_shape(shape)} has {show_sint(size)}")
+    return ShapeTracker((*tracker.views, View.contiguous(shape)))
+
+
+def check_pairs(what: str, tracker: ShapeTracker, pairs: tuple[tuple[Any, ...], ...]) -> tuple[Interval, ...]:
+    if len(pairs) != len(tracker.shape) or any(len(pair) != 2 for pair in pairs):
+        raise ValueError(f"{what}: needs a pair for each axis of shape {show_shape(tracker.shape)}, got {pairs}")
+    return tuple([(entry(first), entry(second)) for first, second in pairs])
+
+
+@lru_cache(MEMO_SIZE)
+def _shrink(tracker: ShapeTracker, bounds: tuple[Interval, ...]) -> ShapeTracker:
+    bounds = check_pairs("shrink", tracker, bounds)
+    for axis, ((low, high), size) in enumerate(zip(bounds, tracker.shape)):
+        if lt(low, 0) or lt(high, low) or lt(size, high):
+            raise ValueError(f"shrink: axis {axis} of shape {show_shape(tracker.shape)} cannot be cut to "
+                             f"[{show_sint(low)}, {show_sint(high)})")
+    return on_top(tracker, tracker.views[-1].shrink(bounds))
+
+
+@lru_cache(MEMO_SIZE)
+def _pad(tracker: ShapeTracker, amounts: tuple[Interval, ...]) -> ShapeTracker:
+    amounts = check_pairs("pad", tracker, amounts)
+    for axis, (before, after) in enumerate(amounts):
+        if lt(before, 0) or lt(after, 0):
+            raise ValueError(f"pad: axis {axis} of shape {show_shape(tracker.shape)} cannot grow by "
+                             f"({show_sint(before)}, {show_sint(after)})")
+    return on_top(tracker, tracker.views[-1].pad(amounts))
+
+
+@lru_cache(MEMO_SIZE)
+def _flip(tracker: ShapeTracker, axes: tuple[int, ...]) -> ShapeTracker:
+    if len(set(axes)) != len(axes) or any(not 0 <= axis < len(tracker.shape) for axis in axes):
+        raise ValueError(f"flip: axes {axes} are not distinct axes of shape {show_shape(tracker.shape)}")
+    return on_top(tracker, tracker.views[-1].flip(axes))
+
+
+@lru_cache(MEMO_SIZE)
+def _compose(inner: ShapeTracker, outer: ShapeTracker) -> ShapeTracker:
+    return ShapeTracker(inner.views + outer.views)
+
+
+@lru_cache(MEMO_SIZE)
+def _variables(tracker: ShapeTracker) -> tuple[UOp, ...]:
+    entries: list[sint] = []
+    for view in tracker.views:
+        entries += [*view.shape, *view.strides, view.offset]
+        for interval in view.mask or ():
+            entries += interval
+    nodes = toposort(*{value for value in entries if isinstance(value, UOp)})
+    bound = {node.src[0] for node in nodes if node.op is Ops.BIND}
+    found = [node for node in nodes if node.op is Ops.BIND or (node.op is Ops.VARIABLE and node not in bound)]
+    return tuple(sorted(found, key=lambda node: str((node.src[0] if node.op is Ops.BIND else node).arg.name)))
+
+
+@lru_cache(MEMO_SIZE)
+def _real_strides(tracker: ShapeTracker) -> tuple[sint | None, ...]:
+    views, axes = tracker.views, range(len(tracker.shape))
+    # gains[d][a]: what index d of the current view gains per step of logical axis a; None where that varies
+    gains: list[tuple[sint | None, ...]] = [tuple([int(axis == other) for axis in axes]) for other in axes]
+    for view, below in zip(reversed(views[1:]), reversed(views[:-1])):
+        next_gains: list[tuple[sint | None, ...]] = []
+        for part in decompose(view, below.shape):
+            gain = tuple([weighted([row[axis] for row in gains], part.coefficients) for axis in axes])
+            if (dimensions := part.stop - part.first) > 1:  # told apart by // and %
+                gain = tuple([0 if g == 0 else None for g in gain])
+            next_gains += [gain] * dimensions
+        gains = next_gains
+    return tuple([weighted([row[axis] for row in gains], views[0].strides) for axis in axes])
+
+
+def weighted(gains: Sequence[sint | None], coefficients: Sequence[sint]) -> sint | None:
+    """sum(gains * coefficients), None if a gain that counts is unknown."""
+    total: sint = 0
+    for gain, coefficient in zip(gains, coefficients):
+        if coefficient != 0:
+            if gain is None:
+                return None
+            total = total + gain * coefficient
+    return entry(total)

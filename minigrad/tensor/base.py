@@ -1,0 +1,509 @@
+"""What every tensor has: a node of the graph, a device, and the rules by which nodes become values and values change.
+
+A tensor holds one node, `_node`, and everything it does makes new nodes. Two bookmarks of autodiff may lie on top of
+it, both of op DETACH:
+* a *leaf* (requires_grad=True) is DETACH(value) with the leaf's number: gradients stop there and are collected under
+the number;
+* a tracked result that was realized is DETACH(value, history): its value is a buffer, its gradient goes on through
+its history. `uop` is the node without its bookmark.
+
+Assignment makes a new version of memory (`Ops.ASSIGN`) and moves the tensor to it. Tensors made from each other by
+movement ops share their memory, as in torch: they move along. Others that have read the old version, and have not
+been computed yet, are computed in the same schedule, before the memory changes.
+"""
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+
+from ..dtype import DType, dtypes
+from ..engine.realize import realize as run
+from ..helpers import DEBUG, EAGER, Context
+from ..runtime.device import Buffer, canonical_name, default_device
+from ..runtime.locks import fork_safe_lock
+from ..schedule.graph import toposort as value_order
+from ..shape.build import split_view, viewed
+from ..shape.shapetracker import ShapeTracker
+from ..uops import Ops, UOp, sint
+from ..uops.symbolic import substitute, vmax
+from ..uops.trace import record_line
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_leaf_numbers = itertools.count(1)
+
+
+class _Mode(threading.local):
+    """Per thread: is autodiff recording?"""
+
+    recording = True
+
+
+mode = _Mode()
+
+
+class no_grad:
+    """Nothing inside is recorded for gradients: `with no_grad():`, or as a decorator."""
+
+    def __init__(self) -> None:
+        self.saved: list[bool] = []
+
+    def __enter__(self) -> None:
+        self.saved.append(mode.recording)
+        mode.recording = False
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        mode.recording = self.saved.pop()
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+            with no_grad():
+                return function(*args, **kwargs)
+        return inside
+
+
+def one_op(function: Callable[P, R]) -> Callable[P, R]:
+    """A method made of several ops that counts as one: with EAGER=1 its result is computed at its end, in as few
+    kernels as can be.
+    """
+    @wraps(function)
+    def composed(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not EAGER.value:
+            return function(*args, **kwargs)
+        with Context(EAGER=0):
+            result = function(*args, **kwargs)
+            outputs = result if isinstance(result, (tuple, list)) else (result,)
+            tensors = [t for t in outputs if isinstance(t, Base)]
+            if tensors:
+                tensors[0].realize(*tensors[1:])
+        return result
+    return composed
+
+
+_leaves: weakref.WeakValueDictionary[int, Base] = weakref.WeakValueDictionary()  # by number
+
+
+def leaf_tensors(numbers: Iterable[int]) -> list[Base]:
+    """The leaves of these numbers that live."""
+    return [t for n in numbers if (t := _leaves.get(n)) is not None]
+
+
+# ---- the tensors that live, so that assignments can move those that share memory
+
+_live: set[weakref.ref[Base]] = set()
+_recent: list[weakref.ref[Base]] = []   # made since `lazy_tensors` was last asked
+_lazy: list[weakref.ref[Base]] = []     # older ones that had no value then
+_lazy_lock = fork_safe_lock()
+MOST_RECENT = 4096
+
+
+def _enlist(tensor: Base) -> None:
+    """Notes a new tensor."""
+    ref = weakref.ref(tensor, _live.discard)
+    _live.add(ref)
+    _recent.append(ref)
+    if len(_recent) > MOST_RECENT:
+        lazy_tensors()
+
+
+def lazy_tensors() -> list[Base]:
+    """Every live tensor that has no value yet. Takes time for those made since the last question, and for what it
+    gives.
+    """
+    with _lazy_lock:
+        count = len(_recent)
+        refs = [*_lazy, *_recent[:count]]
+        del _recent[:count]
+        found = [(ref, t) for ref in refs if (t := ref()) is not None and not _is_view_of_data(t._node)]
+        _lazy[:] = [ref for ref, _ in found]
+        return [t for _, t in found]
+
+
+def live_tensors() -> list[Base]:
+    """Every tensor of this process that has not been collected."""
+    return [t for ref in list(_live) if (t := ref()) is not None]
+
+
+class Storage:
+    """Tensors that are views of each other hold the same Storage."""
+
+    __slots__ = ()
+
+
+class Base:
+    """See the module. Subclasses add the methods; this has the state."""
+
+    __slots__ = ("__weakref__", "_node", "_requires_grad", "_storage", "device", "grad")
+    _node: UOp
+    _requires_grad: bool | None
+    _storage: Storage | None
+    device: str
+    grad: Any
+
+    # ---- construction
+
+    @classmethod
+    def _wrap(cls, node: UOp, device: str | None = None, requires_grad: bool | None = None) -> Self:
+        """A tensor of a node."""
+        self = object.__new__(cls)
+        self._node, self.grad, self._storage, self._requires_grad = node, None, None, None
+        self.device = default_device() if device is None else device
+        self._register()
+        if DEBUG.value:
+            record_line(node)
+        if requires_grad is not None:
+            self.requires_grad = requires_grad
+        return self
+
+    def _result(self, node: UOp, *others: Base) -> Self:
+        """The tensor that an op on self and others makes. ValueError if they lie on different devices."""
+        tracked = self._requires_grad
+        device = self.device
+        for other in others:
+            tracked = tracked or other._requires_grad
+            if other.device != device:
+                raise ValueError(
+                    f"{node.op.name}: tensors of shapes {self.shape} and {other.shape} lie on different devices, "
+                    f"{device} and {other.device}; move one with .to(device)"
+                )
+        if tracked and not mode.recording:
+            node, tracked = UOp(Ops.DETACH, node.dtype, (node,)), None
+        if DEBUG.value:
+            record_line(node)
+            if node.op is Ops.VIEW:
+                record_line(node.src[0])  # kernels are of the value below
+        result = object.__new__(type(self))
+        result._node, result.grad, result._storage, result.device = node, None, None, device
+        result._requires_grad = True if tracked else None
+        _enlist(result)
+        if EAGER.value and not _is_view_of_data(node):
+            result.realize()
+        return result
+
+    def _view(self, node: UOp) -> Self:
+        """The tensor that a movement op makes: it shares self's memory."""
+        result = self._result(node)
+        if self._storage is None:
+            self._storage = Storage()
+        result._storage = self._storage
+        return result
+
+    def _register(self) -> None:
+        _enlist(self)
+
+    # ---- what it is
+
+    @property
+    def uop(self) -> UOp:
+        """The node of the value, without autodiff's bookmark."""
+        node = self._node
+        return node.src[0] if node.op is Ops.DETACH else node
+
+    @uop.setter
+    def uop(self, value: UOp) -> None:
+        node = self._node
+        self._node = UOp(Ops.DETACH, value.dtype, (value, *node.src[1:]), node.arg) if node.op is Ops.DETACH else value
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """The sizes of the axes: ints, or symbolic where a Variable is involved."""
+        return self._node.shape
+
+    @property
+    def dtype(self) -> DType:
+        return self._node.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self._node.shape)
+
+    @property
+    def requires_grad(self) -> bool:
+        return bool(self._requires_grad)
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool | None) -> None:
+        """Makes a tensor a leaf, or a leaf an ordinary tensor. RuntimeError for results of tracked tensors."""
+        if bool(value) == self.requires_grad:
+            return
+        if value:
+            if not self.dtype.is_float:
+                raise TypeError(f"requires_grad: only floats have gradients, not {self.dtype!r}")
+            number = next(_leaf_numbers)
+            self._node = UOp(Ops.DETACH, self.dtype, (self._node,), number)
+            _leaves[number] = self
+        elif not self.is_leaf:
+            raise RuntimeError("requires_grad: only leaves can stop to require gradients; use detach() for results")
+        else:
+            self._node = self.uop
+        self._requires_grad = True if value else None
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """True for tensors that no tracked op made: those that `backward` gives a gradient, and those without."""
+        return not self._requires_grad or (self._node.op is Ops.DETACH and _leaves.get(self._node.arg) is self)
+
+    @property
+    def is_realized(self) -> bool:
+        """True where the value lies in memory already."""
+        uop = self.uop
+        return uop.op is Ops.BUFFER or (uop.op is Ops.VIEW and uop.src[0].op is Ops.BUFFER)
+
+    @property
+    def buffer(self) -> Buffer | None:
+        """The memory of a realized tensor (of which it may be a view), else None."""
+        base = split_view(self.uop)[0]
+        return base.arg if base.op is Ops.BUFFER else None
+
+    # ---- values
+
+    def realize(self, *others: Base) -> Self:
+        """Compute this tensor and the others, in one schedule. Returns itself."""
+        tensors: list[Base] = [self, *others]
+        pending = [t for t in tensors if not t.is_realized]
+        by_device: dict[str, list[Base]] = {}
+        for tensor in pending:
+            by_device.setdefault(tensor.device, []).append(tensor)
+        for device, group in by_device.items():
+            with Context(DEV=device):  # where constants without data are computed
+                _realize(group)
+        return self
+
+    def detach(self) -> Self:
+        """The same value and memory, without history: gradients stop here."""
+        node = self._node
+        result = self._view(node if not self._requires_grad else UOp(Ops.DETACH, node.dtype, (node,)))
+        result._requires_grad = None
+        return result
+
+    def contiguous(self) -> Self:
+        """The same value in memory of its own, in row-major order. A tensor that has such memory is returned as it
+        is.
+        """
+        uop = self.uop
+        if uop.op in (Ops.BUFFER, Ops.CONTIGUOUS, Ops.ASSIGN):
+            return self
+        return self._result(UOp(Ops.CONTIGUOUS, self.dtype, (self._node,)))
+
+    def to(self, device: str | None) -> Self:
+        """The same value on another device; itself if it is there already. ValueError if there is no such device."""
+        name = default_device() if device is None else canonical_name(device)
+        if name == self.device:
+            return self
+        result = self._result(UOp(Ops.COPY, self.dtype, (self._node,), name))
+        result.device = name
+        return result
+
+    def clone(self) -> Self:
+        """A copy that shares nothing."""
+        return self._result(UOp(Ops.CONTIGUOUS, self.dtype, (self._node,), next(_leaf_numbers)))
+
+    # ---- assignment
+
+    def _write(self, region: ShapeTracker, value: Base) -> None:
+        """Elements of self that `region` (over self's shape) reads become those of value, of region's shape and
+        self's dtype.
+        """
+        if self._requires_grad and self.is_leaf and mode.recording:
+            raise RuntimeError("in-place change of a leaf that requires gradients: use no_grad() or detach()")
+        tracked = mode.recording and bool(self._requires_grad or value._requires_grad)
+        history = UOp(Ops.ASSIGN, self.dtype, (self._node, value._node), region) if tracked else None
+        new = self._write_value(region, value._node)
+        if self._requires_grad and self.is_leaf:  # under no_grad: the same leaf, changed
+            self.uop = new
+        else:
+            self._node = new if history is None else UOp(Ops.DETACH, new.dtype, (new, history))
+            self._requires_grad = True if tracked else None
+        if DEBUG.value:
+            record_line(split_view(new)[0])
+        if EAGER.value:
+            self.realize()
+
+    def _write_value(self, region: ShapeTracker, value: UOp) -> UOp:
+        """The node of self after the write; views of the same memory move along."""
+        uop = self.uop
+        base, tracker = split_view(uop)
+        if not _is_injective(tracker) or base.op is Ops.CONST or base.op is Ops.IOTA:
+            base, tracker = uop, ShapeTracker.from_shape(uop.shape)
+        if base.op is not Ops.ASSIGN and base.op is not Ops.BUFFER:
+            # memory that is self's alone, so that no equal node can be taken for it
+            shape = tuple([n if isinstance(n, int) else vmax(n) for n in base.shape])
+            fresh = UOp(Ops.BUFFER, uop.dtype, (), Buffer(self.device, shape, uop.dtype))
+            whole = ShapeTracker.from_shape(shape)
+            if shape != tuple(base.shape):
+                whole = whole.shrink([(0, n) for n in base.shape])
+            owned = UOp(Ops.ASSIGN, uop.dtype, (fresh, base), whole)
+            _move(self, base, owned, whole)
+            base, tracker = owned, ShapeTracker.compose(whole, tracker)
+        new = UOp(Ops.ASSIGN, uop.dtype, (base, value), ShapeTracker.compose(tracker, region))
+        _move(self, base, new, ShapeTracker.from_shape(new.shape))
+        return viewed(new, tracker)
+
+
+def _move(self: Base, old: UOp, new: UOp, through: ShapeTracker) -> None:
+    """Other tensors that share self's memory and lie on `old` now lie on `new` seen through a tracker."""
+    if self._storage is None:
+        return
+    for tensor in live_tensors():
+        if tensor._storage is self._storage and tensor is not self:
+            base, tracker = split_view(tensor.uop)
+            if base is old or tensor.uop is old:
+                inner = tracker if base is old else ShapeTracker.from_shape(old.shape)
+                tensor.uop = viewed(new, ShapeTracker.compose(through, inner))
+
+
+def _is_injective(tracker: ShapeTracker) -> bool:
+    """True if no element of the base is seen twice, and none is masked: the view can be written through."""
+    if len(tracker.views) != 1 or tracker.views[0].mask is not None:
+        return False
+    view = tracker.views[0]
+    return all(n == 1 or stride != 0 for n, stride in zip(view.shape, view.strides))
+
+
+def _is_view_of_data(node: UOp) -> bool:
+    """Nodes that have a value without a kernel: memory, constants, and views of them."""
+    while node.op in (Ops.VIEW, Ops.DETACH):
+        node = node.src[0]
+    return node.op is Ops.BUFFER or node.op is Ops.CONST
+
+
+# ---- realizing
+
+def _realize(tensors: Sequence[Base]) -> None:
+    """Compute tensors of one device, with all that assignments among them entail."""
+    nodes = {t: _home(t.uop) for t in tensors}
+    order = value_order(nodes.values())
+    assigned = {u for u in order if u.op is Ops.ASSIGN}
+    sinks: list[UOp] = list(dict.fromkeys(nodes.values()))
+    if assigned:
+        for tensor in _readers_of_old_versions(assigned, nodes):
+            uop = tensor.uop
+            # memory that is about to change under a tensor of its own: it gets a copy
+            nodes[tensor] = (
+                uop if not tensor.is_realized else UOp(Ops.CONTIGUOUS, uop.dtype, (uop,), next(_leaf_numbers))
+            )
+        sinks = list(dict.fromkeys([*nodes.values(), *_newest(assigned)]))
+    run(sinks, lambda answer: _adopt(nodes, assigned, answer))
+
+
+def _adopt(nodes: dict[Base, UOp], assigned: set[UOp], answer: dict[UOp, UOp]) -> None:
+    """Tensors take their realized nodes; versions that were written become plain memory wherever they are mentioned."""
+    for tensor, old in nodes.items():
+        new = answer[old]
+        if old is not tensor.uop and tensor.uop.op is Ops.VIEW and tensor.uop.src[0] is old:
+            old, new = tensor.uop, viewed(new, tensor.uop.arg)
+        before = tensor._node
+        if tensor._requires_grad and not tensor.is_leaf:
+            history = before.src[1] if before.op is Ops.DETACH and len(before.src) > 1 else before
+            tensor._node = UOp(Ops.DETACH, new.dtype, (new, history))
+        elif before.op is Ops.DETACH and before.arg is None:
+            tensor._node = new
+        else:
+            tensor.uop = new
+        if tensor._storage is not None:
+            base, tracker = split_view(old)
+            _move(tensor, old, new, ShapeTracker.from_shape(old.shape))
+            if base is not old and base in answer:
+                _move(tensor, base, answer[base], ShapeTracker.from_shape(base.shape))
+    if assigned:
+        replaced = {u: answer[u] for u in _newest(assigned) if answer[u] is not u}
+        _substitute(live_tensors(), replaced)
+
+
+def _home(uop: UOp) -> UOp:
+    """What to compute for a node: the memory that it is a view of, if that is being assigned to, so that it stays a
+    view of it.
+    """
+    return uop.src[0] if uop.op is Ops.VIEW and uop.src[0].op is Ops.ASSIGN else uop
+
+
+def _newest(assigned: set[UOp]) -> list[UOp]:
+    """The assignments that no other one of them writes over."""
+    bases = {u.src[0] for u in assigned}
+    return sorted((u for u in assigned if u not in bases), key=lambda u: u.age)
+
+
+def _readers_of_old_versions(assigned: set[UOp], known: dict[Base, UOp]) -> list[Base]:
+    """Tensors outside of `known` whose values need memory as it was before these assignments; grows `assigned` by
+    theirs.
+    """
+    others = [t for t in live_tensors() if t not in known and not _is_untouched(t)]  # by identity: tensors hash so
+    found: list[Base] = []
+    while True:
+        old = {u.src[0] for u in assigned}
+        reads: dict[UOp, bool] = {}
+        for u in value_order([t.uop for t in others]):
+            # what an assignment under way does to its own base is no reading
+            sources = u.src[:1] if u.op is Ops.DETACH else u.src
+            reads[u] = u not in assigned and any(s in old or reads[s] for s in sources)
+        more = [t for t in others if reads[t.uop] or t.uop in old]
+        if not more:
+            return found
+        found += more
+        taken = set(map(id, more))
+        others = [t for t in others if id(t) not in taken]
+        added = {u for u in value_order([t.uop for t in more]) if u.op is Ops.ASSIGN} - assigned
+        if not added:
+            return found
+        assigned |= added
+
+
+def _is_untouched(tensor: Base) -> bool:
+    """Constants and counters: no memory is involved."""
+    node = split_view(tensor.uop)[0]
+    return node.op is Ops.CONST or node.op is Ops.IOTA
+
+
+def _substitute(tensors: Iterable[Base], replaced: dict[UOp, UOp]) -> None:
+    """Replace nodes in the graphs (and histories) of tensors."""
+    if not replaced:
+        return
+    tensors = list(tensors)
+    done: dict[UOp, UOp] = dict(replaced)
+    stack: list[tuple[UOp, bool]] = [(t._node, False) for t in tensors]
+    while stack:
+        node, ready = stack.pop()
+        if node in done:
+            continue
+        if not ready:
+            stack.append((node, True))
+            stack.extend((s, False) for s in node.src if s not in done)
+            continue
+        src = tuple([done[s] for s in node.src])
+        if src == node.src:
+            done[node] = node
+        elif node.op is Ops.VIEW:
+            done[node] = viewed(src[0], node.arg)
+        else:
+            done[node] = node.replace(src=src)
+    for tensor in tensors:
+        tensor._node = done[tensor._node]
+
+
+def unbound(shape: Iterable[sint]) -> tuple[int, ...]:
+    """The sizes that bound variables give a shape."""
+    result = []
+    for n in shape:
+        value = substitute(n, _bindings(n)) if isinstance(n, UOp) else n
+        if not isinstance(value, int):
+            raise ValueError(f"shape {tuple(shape)}: {n!r} has no value; bind its variables")
+        result.append(value)
+    return tuple(result)
+
+
+def _bindings(n: UOp) -> dict[UOp, UOp]:
+    return {u: u.src[1] for u in value_order([n]) if u.op is Ops.BIND}
+
+
+__all__ = ["Base", "Storage", "dtypes", "live_tensors", "mode", "no_grad", "one_op", "unbound"]

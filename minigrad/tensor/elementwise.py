@@ -1,0 +1,521 @@
+"""Elementwise ops: arithmetic, comparison, logic, bits, and the functions made of them.
+
+Operands broadcast as in numpy. Dtypes promote (`dtype.promote`), and Python scalars are weak: they take the tensor's
+dtype, or the default float where a float meets an integer tensor, or the default int where an int meets bools. A
+division of integers by `/` and functions like `exp` give the default float for integers. See docs/ops.md for NaN,
+infinities and integer division.
+"""
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from ..dtype import DType, dtypes, promote, to_dtype
+from ..shape import build
+from ..uops import Ops, UOp, sint
+from .base import one_op
+from .movement import Movement
+
+Scalar = bool | int | float
+
+
+def broadcast_shapes(*shapes: tuple[sint, ...]) -> tuple[sint, ...]:
+    """The shape that all stretch to, as in numpy. ValueError naming the shapes where there is none."""
+    result: list[sint] = [1] * max(len(shape) for shape in shapes)
+    for shape in shapes:
+        for axis in range(1, len(shape) + 1):
+            n, known = shape[-axis], result[-axis]
+            if n is known or (isinstance(n, int) and n == 1) or n == known:
+                continue
+            if not (isinstance(known, int) and known == 1):
+                raise ValueError(f"shapes {', '.join(str(tuple(s)) for s in shapes)} do not broadcast: "
+                                 f"{known} and {n} on axis {-axis}")
+            result[-axis] = n
+    return tuple(result)
+
+
+class Elementwise(Movement):
+    """See the module."""
+
+    __slots__ = ()
+    __array_ufunc__ = None  # numpy leaves `array + tensor` to the tensor
+
+    # ---- dtypes
+
+    def cast(self, dtype: Any) -> Self:
+        """The values in another dtype. Floats become integers by truncation: NaN 0, values out of range the nearest
+        end.
+        """
+        target = to_dtype(dtype)
+        return self if target is self.dtype else self._result(build.cast(self._node, target))
+
+    def bitcast(self, dtype: Any) -> Self:
+        """The bits read as another dtype of equal size. ValueError for other sizes, and for bool."""
+        target = to_dtype(dtype)
+        if target is self.dtype:
+            return self
+        if target.itemsize != self.dtype.itemsize or dtypes.bool in (target, self.dtype):
+            raise ValueError(
+                f"bitcast: {self.dtype!r} has {self.dtype.itemsize} bytes, {target!r} has {target.itemsize}; "
+                f"bool has no bits to give"
+            )
+        return self._result(UOp(Ops.BITCAST, target, (self._node,)))
+
+    def half(self) -> Self:
+        return self.cast(dtypes.float16)
+
+    def bfloat16(self) -> Self:
+        return self.cast(dtypes.bfloat16)
+
+    def float(self) -> Self:
+        return self.cast(dtypes.float32)
+
+    def double(self) -> Self:
+        return self.cast(dtypes.float64)
+
+    def int(self) -> Self:
+        return self.cast(dtypes.int32)
+
+    def long(self) -> Self:
+        return self.cast(dtypes.int64)
+
+    def bool(self) -> Self:
+        return self.cast(dtypes.bool)
+
+    def is_floating_point(self) -> Any:
+        return self.dtype.is_float
+
+    def element_size(self) -> Any:
+        """Bytes of an element."""
+        return self.dtype.itemsize
+
+    # ---- operands
+
+    def _operand(self, other: Any, what: str) -> Self:
+        """`other` as a tensor: Python scalars in the dtype that they take beside self."""
+        if isinstance(other, Elementwise):
+            return other  # type: ignore[return-value]
+        if isinstance(other, (bool, int, float, np.bool_)):
+            return self._wrap(UOp.const(self._dtype_with(other), other), self.device)
+        if isinstance(other, UOp) and other.dtype is dtypes.index:
+            dtype = self.dtype if self.dtype.kind != "b" else dtypes.default_int
+            return self._wrap(UOp(Ops.CAST, dtype, (other,)), self.device)
+        if isinstance(other, (np.ndarray, np.generic)):
+            return self._of_numpy(np.asarray(other), self.device)
+        raise TypeError(f"{what}: a tensor and {other!r} of type {type(other).__name__}")
+
+    @classmethod
+    def _of_numpy(cls, array: np.ndarray[Any, Any], device: Any) -> Self:
+        """Defined where tensors are made."""
+        raise NotImplementedError
+
+    def _dtype_with(self, scalar: Any) -> DType:
+        """The dtype that a Python scalar takes beside self."""
+        dtype = self.dtype
+        if isinstance(scalar, (bool, np.bool_)) or dtype.is_float:
+            return (
+                dtype
+                if dtype.is_float or not isinstance(scalar, (bool, np.bool_)) or dtype.kind != "b"
+                else dtypes.bool
+            )
+        if isinstance(scalar, int):
+            return dtype if dtype.kind != "b" else dtypes.default_int
+        return dtypes.default_float
+
+    def _common(self, *others: Any) -> list[Self]:
+        """Self and others in their common dtype."""
+        tensors = [self, *[self._operand(o, "cat") for o in others]]
+        dtype = promote(*[t.dtype for t in tensors])
+        return [t.cast(dtype) for t in tensors]
+
+    def _binary(self, op: Ops, other: Any, reverse: Any = False) -> Self:
+        """op(self, other) in the common dtype and shape."""
+        a = self._node
+        kind = type(other)
+        if kind is float or kind is int:  # the usual case, without a tensor for the number
+            dtype = a.dtype
+            if dtype.kind == "f" or (kind is int and dtype.kind != "b"):
+                b = UOp.const(dtype, other)
+                return self._result(build.elementwise(op, b, a) if reverse else build.elementwise(op, a, b))
+        y = self._operand(other, op.name)
+        b = y._node
+        if a.dtype is not b.dtype:
+            dtype = promote(a.dtype, b.dtype)
+            a, b = build.cast(a, dtype), build.cast(b, dtype)
+        if a.shape != b.shape and b.op is not Ops.CONST and a.op is not Ops.CONST:
+            shape = self._broadcast(op, a, b)
+            a, b = build.stretch(a, shape), build.stretch(b, shape)
+        return self._result(build.elementwise(op, b, a) if reverse else build.elementwise(op, a, b), y)
+
+    def _broadcast(self, op: Ops, a: UOp, b: UOp) -> tuple[sint, ...]:
+        try:
+            return broadcast_shapes(a.shape, b.shape)
+        except ValueError as error:
+            raise ValueError(f"{op.name}: {error}") from None
+
+    def _unary(self, op: Ops) -> Self:
+        """A function of floats: integers become the default float first."""
+        node = self._node
+        if not node.dtype.is_float:
+            node = build.cast(node, dtypes.default_float)
+        return self._result(build.elementwise(op, node))
+
+    def _check(self, kinds: str, what: str) -> None:
+        if self.dtype.kind not in kinds:
+            names = {"f": "floats", "i": "integers", "u": "integers", "b": "bools"}
+            expected = " or ".join(dict.fromkeys(names[k] for k in kinds))
+            raise TypeError(f"{what}: takes {expected}, got {self.dtype!r} of shape {self.shape}")
+
+    # ---- arithmetic
+
+    def add(self, other: Any) -> Self:
+        return self._binary(Ops.OR if self._both_bool(other) else Ops.ADD, other)
+
+    @one_op
+    def sub(self, other: Any, reverse: Any = False) -> Self:
+        """Difference. TypeError for two bools, as numpy and torch."""
+        if self._both_bool(other):
+            raise TypeError("sub: bools have no difference; use ^ or logical_xor")
+        y = self._operand(other, "sub")
+        a, b = (y, self) if reverse else (self, y)
+        dtype = promote(a.dtype, b.dtype)
+        return a.cast(dtype)._binary(Ops.ADD, b._negated(dtype))
+
+    def _negated(self, dtype: DType) -> Self:
+        node = build.cast(self._node, dtype)
+        if node.op is Ops.CONST:
+            return self._wrap(UOp.const(dtype, -node.arg), self.device)
+        return self._result(build.neg(node))
+
+    def mul(self, other: Any) -> Self:
+        return self._binary(Ops.AND if self._both_bool(other) else Ops.MUL, other)
+
+    def _both_bool(self, other: Any) -> Any:
+        return self.dtype is dtypes.bool and (isinstance(other, bool) or getattr(other, "dtype", None) is dtypes.bool)
+
+    @one_op
+    def div(self, other: Any, reverse: Any = False, rounding_mode: str | None = None) -> Self:
+        """True division, floats from integers; rounding_mode "floor" or "trunc" rounds and keeps integers."""
+        y = self._operand(other, "div")
+        a, b = (y, self) if reverse else (self, y)
+        if rounding_mode == "floor":
+            return a.floordiv(b)
+        if rounding_mode == "trunc":
+            if promote(a.dtype, b.dtype).is_float:
+                return a.div(b).trunc()
+            q = a.floordiv(b)  # towards zero: one more where the signs differ and something is left
+            return q + ((q * b != a) & ((a < 0) ^ (b < 0))).cast(q.dtype) * b.ne(0).cast(q.dtype)
+        if rounding_mode is not None:
+            raise ValueError(f"div: rounding_mode {rounding_mode!r} is none of None, 'floor', 'trunc'")
+        dtype = promote(a.dtype, b.dtype)
+        dtype = dtype if dtype.is_float else dtypes.default_float
+        return a.cast(dtype)._binary(Ops.FDIV, b.cast(dtype))
+
+    @one_op
+    def floordiv(self, other: Any, reverse: Any = False) -> Self:
+        """The quotient rounded down. Integers divided by zero give 0."""
+        y = self._operand(other, "floordiv")
+        a, b = (y, self) if reverse else (self, y)
+        dtype = promote(a.dtype, b.dtype)
+        if dtype is dtypes.bool:
+            dtype = dtypes.default_int
+        a, b = a.cast(dtype), b.cast(dtype)
+        if not dtype.is_float:
+            return a._binary(Ops.IDIV, b)
+        return a.div(b).floor()
+
+    @one_op
+    def mod(self, other: Any, reverse: Any = False) -> Self:
+        """The remainder with the divisor's sign. Integers modulo zero give 0."""
+        y = self._operand(other, "mod")
+        a, b = (y, self) if reverse else (self, y)
+        dtype = promote(a.dtype, b.dtype)
+        if dtype is dtypes.bool:
+            dtype = dtypes.default_int
+        a, b = a.cast(dtype), b.cast(dtype)
+        if not dtype.is_float:
+            return a._binary(Ops.MOD, b)
+        rest = a.fmod(b)
+        return (rest.ne(0) & (rest < 0).ne(b < 0)).where(rest + b, rest)
+
+    @one_op
+    def fmod(self, other: Any) -> Self:
+        """The remainder with the dividend's sign."""
+        y = self._operand(other, "fmod")
+        if not promote(self.dtype, y.dtype).is_float:
+            return self - self.div(y, rounding_mode="trunc") * y
+        whole = (self / y).trunc()
+        return whole.eq(0).where(self, self - whole * y)
+
+    def neg(self) -> Self:
+        """-x; for bools, not x."""
+        return self._result(build.elementwise(Ops.NOT if self.dtype is dtypes.bool else Ops.NEG, self._node))
+
+    def reciprocal(self) -> Self:
+        return self._unary(Ops.RECIPROCAL)
+
+    # ---- comparison
+
+    def lt(self, other: Any) -> Self:
+        return self._binary(Ops.CMPLT, other)
+
+    def gt(self, other: Any) -> Self:
+        return self._binary(Ops.CMPLT, other, reverse=True)
+
+    def ne(self, other: Any) -> Self:
+        return self._binary(Ops.CMPNE, other)
+
+    @one_op
+    def eq(self, other: Any) -> Self:
+        return self.ne(other).logical_not()
+
+    @one_op
+    def ge(self, other: Any) -> Self:
+        """x >= y; False with NaN."""
+        if self._has_nan(other):
+            return self.gt(other)._binary(Ops.OR, self.eq(other))
+        return self.lt(other).logical_not()
+
+    @one_op
+    def le(self, other: Any) -> Self:
+        """x <= y; False with NaN."""
+        if self._has_nan(other):
+            return self.lt(other)._binary(Ops.OR, self.eq(other))
+        return self.gt(other).logical_not()
+
+    def _has_nan(self, other: Any) -> Any:
+        return (
+            self.dtype.is_float or isinstance(other, float) or getattr(getattr(other, "dtype", None), "is_float", False)
+        )
+
+    # ---- logic and bits
+
+    def logical_not(self) -> Self:
+        return self._result(build.elementwise(Ops.NOT, build.cast(self._node, dtypes.bool)))
+
+    def logical_and(self, other: Any) -> Self:
+        return self.bool()._binary(Ops.AND, self._operand(other, "logical_and").bool())
+
+    def logical_or(self, other: Any) -> Self:
+        return self.bool()._binary(Ops.OR, self._operand(other, "logical_or").bool())
+
+    def logical_xor(self, other: Any) -> Self:
+        return self.bool()._binary(Ops.XOR, self._operand(other, "logical_xor").bool())
+
+    def _bits(self, op: Ops, other: Any, what: str, kinds: str = "iub") -> Self:
+        self._check(kinds, what)
+        y = self._operand(other, what)
+        y._check(kinds, what)
+        return self._binary(op, y)
+
+    def bitwise_and(self, other: Any) -> Self:
+        return self._bits(Ops.AND, other, "bitwise_and")
+
+    def bitwise_or(self, other: Any) -> Self:
+        return self._bits(Ops.OR, other, "bitwise_or")
+
+    def bitwise_xor(self, other: Any) -> Self:
+        return self._bits(Ops.XOR, other, "bitwise_xor")
+
+    def bitwise_not(self) -> Self:
+        self._check("iub", "bitwise_not")
+        if self.dtype is dtypes.bool:
+            return self.logical_not()
+        return self._result(build.elementwise(Ops.XOR, self._node, UOp.const(self.dtype, -1)))
+
+    def lshift(self, other: Any) -> Self:
+        """x * 2**n without the bits that fall out; 0 from the width on."""
+        return self._bits(Ops.SHL, other, "lshift", "iu")
+
+    def rshift(self, other: Any) -> Self:
+        """x / 2**n rounded down."""
+        return self._bits(Ops.SHR, other, "rshift", "iu")
+
+    # ---- selection
+
+    def where(self, x: Any, y: Any) -> Self:
+        """x where this condition holds, else y; a float or integer condition holds where it is not 0."""
+        condition = self.bool()
+        if not isinstance(x, Elementwise) and not isinstance(y, Elementwise):
+            kind = (
+                to_dtype(type(x + y))
+                if isinstance(x, (bool, int, float)) and isinstance(y, (bool, int, float))
+                else None
+            )
+            if kind is not None and isinstance(x, bool) and isinstance(y, bool):
+                kind = dtypes.bool
+            a = self._wrap(UOp.const(kind, x), self.device) if kind is not None else self._operand(x, "where")
+            b = self._wrap(UOp.const(kind, y), self.device) if kind is not None else self._operand(y, "where")
+        else:
+            model: Any = x if isinstance(x, Elementwise) else y
+            a, b = model._operand(x, "where"), model._operand(y, "where")
+        dtype = promote(a.dtype, b.dtype)
+        nodes = [condition._node, build.cast(a._node, dtype), build.cast(b._node, dtype)]
+        if any(n.shape != nodes[0].shape for n in nodes):
+            try:
+                shape = broadcast_shapes(*[n.shape for n in nodes])
+            except ValueError as error:
+                raise ValueError(f"where: {error}") from None
+            nodes = [n if n.op is Ops.CONST else build.stretch(n, shape) for n in nodes]
+        return condition._result(build.elementwise(Ops.WHERE, *nodes), a, b)
+
+    def masked_fill(self, mask: Any, value: Any) -> Self:
+        """value where the mask holds."""
+        return self._operand(mask, "masked_fill").where(value, self)
+
+    @one_op
+    def maximum(self, other: Any) -> Self:
+        """The larger; NaN if either is."""
+        if self._both_bool(other):
+            return self._binary(Ops.OR, other)
+        return self._binary(Ops.MAX, other)
+
+    @one_op
+    def minimum(self, other: Any) -> Self:
+        """The smaller; NaN if either is."""
+        if self._both_bool(other):
+            return self._binary(Ops.AND, other)
+        y = self._operand(other, "minimum")
+        dtype = promote(self.dtype, y.dtype)
+        a, b = self.cast(dtype), y.cast(dtype)
+        return a._reversed_order()._binary(Ops.MAX, b._reversed_order())._reversed_order()
+
+    def _reversed_order(self) -> Self:
+        """-x for floats, ~x for integers: larger is smaller, without overflow; its own inverse."""
+        return self.neg() if self.dtype.is_float or self.dtype.kind == "b" else self.bitwise_not()
+
+    @one_op
+    def clip(self, min: Any = None, max: Any = None) -> Self:
+        """Into [min, max]; NaN stays. Bounds may be None, but not both."""
+        if min is None and max is None:
+            raise ValueError("clip: needs min or max")
+        x = self
+        if min is not None:
+            x = (x < min).where(min, x)
+        return x if max is None else (x > max).where(max, x)
+
+    def clamp(self, min: Any = None, max: Any = None) -> Self:
+        return self.clip(min, max)
+
+    @one_op
+    def abs(self) -> Self:
+        """|x|; the lowest integer stays, having no opposite."""
+        if self.dtype.kind in "ub":
+            return self
+        if self.dtype.is_float:  # max(x, -x) keeps NaN; its gradient at 0 is 0
+            return self._binary(Ops.MAX, self.neg())
+        return (self < 0).where(-self, self)
+
+    # ---- rounding and size: integers stay as they are
+
+    def trunc(self) -> Self:
+        return self._result(build.elementwise(Ops.TRUNC, self._node)) if self.dtype.is_float else self
+
+    @one_op
+    def floor(self) -> Self:
+        whole = self.trunc()
+        return (self < whole).where(whole - 1, whole) if self.dtype.is_float else self
+
+    # ---- operators
+
+    def __neg__(self) -> Self:
+        return self.neg()
+
+    def __pos__(self) -> Self:
+        return self
+
+    def __abs__(self) -> Self:
+        return self.abs()
+
+    def __invert__(self) -> Self:
+        return self.bitwise_not()
+
+    def __add__(self, other: Any) -> Self:
+        return self.add(other)
+
+    def __radd__(self, other: Any) -> Self:
+        return self.add(other)
+
+    def __sub__(self, other: Any) -> Self:
+        return self.sub(other)
+
+    def __rsub__(self, other: Any) -> Self:
+        return self.sub(other, reverse=True)
+
+    def __mul__(self, other: Any) -> Self:
+        return self.mul(other)
+
+    def __rmul__(self, other: Any) -> Self:
+        return self.mul(other)
+
+    def __truediv__(self, other: Any) -> Self:
+        return self.div(other)
+
+    def __rtruediv__(self, other: Any) -> Self:
+        return self.div(other, reverse=True)
+
+    def __floordiv__(self, other: Any) -> Self:
+        return self.floordiv(other)
+
+    def __rfloordiv__(self, other: Any) -> Self:
+        return self.floordiv(other, reverse=True)
+
+    def __mod__(self, other: Any) -> Self:
+        return self.mod(other)
+
+    def __rmod__(self, other: Any) -> Self:
+        return self.mod(other, reverse=True)
+
+    def __and__(self, other: Any) -> Self:
+        return self.bitwise_and(other)
+
+    def __rand__(self, other: Any) -> Self:
+        return self.bitwise_and(other)
+
+    def __or__(self, other: Any) -> Self:
+        return self.bitwise_or(other)
+
+    def __ror__(self, other: Any) -> Self:
+        return self.bitwise_or(other)
+
+    def __xor__(self, other: Any) -> Self:
+        return self.bitwise_xor(other)
+
+    def __rxor__(self, other: Any) -> Self:
+        return self.bitwise_xor(other)
+
+    def __lshift__(self, other: Any) -> Self:
+        return self.lshift(other)
+
+    def __rlshift__(self, other: Any) -> Self:
+        return self._operand(other, "lshift").lshift(self)
+
+    def __rshift__(self, other: Any) -> Self:
+        return self.rshift(other)
+
+    def __rrshift__(self, other: Any) -> Self:
+        return self._operand(other, "rshift").rshift(self)
+
+    def __lt__(self, other: Any) -> Self:
+        return self.lt(other)
+
+    def __gt__(self, other: Any) -> Self:
+        return self.gt(other)
+
+    def __le__(self, other: Any) -> Self:
+        return self.le(other)
+
+    def __ge__(self, other: Any) -> Self:
+        return self.ge(other)
+
+    def __eq__(self, other: object) -> Self:  # type: ignore[override]
+        return self.eq(other)
+
+    def __ne__(self, other: object) -> Self:  # type: ignore[override]
+        return self.ne(other)
+
+    __hash__ = object.__hash__
+
+
+__all__ = ["Elementwise", "broadcast_shapes"]

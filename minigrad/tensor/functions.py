@@ -1,0 +1,308 @@
+"""Functions of single elements: powers, exponentials, trigonometry, rounding, activations.
+
+Each is an op of its own or a few of them. Those of reals give the default float for integers. Where a formula would
+overflow or lose digits in the middle of its range, it is written so that neither it nor its gradient does.
+"""
+from __future__ import annotations
+
+import math
+from typing import Any, Self
+
+from ..dtype import dtypes, promote
+from ..shape import build
+from ..uops import Ops
+from .base import one_op
+from .elementwise import Elementwise
+
+
+class Functions(Elementwise):
+    """See the module."""
+
+    __slots__ = ()
+
+    # ---- powers
+
+    @one_op
+    def pow(self, other: Any, reverse: Any = False) -> Self:
+        """x to the power y. Integers to non-negative integers stay integers; negative floats to integers have their
+        sign, to fractions NaN; x**0 is 1, also for NaN. Small whole exponents given as Python numbers are multiplied
+        out.
+        """
+        if not reverse and isinstance(other, (int, float)) and not isinstance(other, bool):
+            return self._pow_constant(other)
+        y = self._operand(other, "pow")
+        a, b = (y, self) if reverse else (self, y)
+        dtype = promote(a.dtype, b.dtype)
+        if not dtype.is_float:
+            return a.cast(dtype)._pow_integers(b.cast(dtype))
+        a, b = a.cast(dtype), b.cast(dtype)
+        zero = a.eq(0)  # kept out of the logarithm, for the gradient's sake
+        size = zero.where(1.0, a.abs()).log2().mul(b).exp2()
+        size = zero.where((b < 0).where(math.inf, b.isnan().where(b, 0.0)), a.abs().eq(1).where(1.0, size))
+        odd = (b * 0.5).trunc() * 2 != b
+        fraction = a.eq(-math.inf).where(size, math.nan)
+        size = (a < 0).where((b.trunc() == b).where(odd.where(-size, size), fraction), size)
+        return b.eq(0).where(1.0, size)
+
+    def _pow_constant(self, exponent: Any) -> Self:
+        if isinstance(exponent, float) and exponent.is_integer() and self.dtype.is_float and abs(exponent) <= 64:
+            exponent = int(exponent)
+        if isinstance(exponent, int) and self.dtype.kind != "b":
+            if not self.dtype.is_float and exponent < 0:
+                raise ValueError(f"pow: integers of {self.dtype!r} to the negative power {exponent}")
+            if exponent < 0 and abs(exponent) <= 64:
+                return self._multiplied(-exponent).reciprocal()
+            if abs(exponent) <= 64 or not self.dtype.is_float:
+                return self._multiplied(exponent)
+        x = self if self.dtype.is_float else self.cast(dtypes.default_float)
+        if exponent == 0.5:
+            return x.sqrt()
+        if exponent == -0.5:
+            return x.rsqrt()
+        exponent = float(exponent)
+        zero = x.eq(0)
+        size = zero.where(1.0, x if not exponent.is_integer() else x.abs()).log2().mul(exponent).exp2()  # NaN for x < 0
+        if exponent.is_integer() and exponent % 2 == 1:
+            size = (x < 0).where(-size, size)
+        elif not exponent.is_integer():
+            size = x.eq(-math.inf).where(math.inf if exponent > 0 else 0.0, size)
+        return zero.where(math.inf if exponent < 0 else 0.0, x.eq(1).where(1.0, size))
+
+    def _multiplied(self, times: Any) -> Self:
+        """x * x * ... by repeated squaring."""
+        result, square = None, self
+        while times:
+            if times & 1:
+                result = square if result is None else result * square
+            times >>= 1
+            square = square * square if times else square
+        return self._result(build.full(self.dtype, 1, self.shape)) if result is None else result
+
+    def _pow_integers(self, exponent: Self) -> Self:
+        """Repeated squaring over the bits of the exponent; negative exponents give 0, or ±1 for bases of ±1."""
+        result = exponent.eq(exponent).cast(self.dtype)
+        base = self
+        for bit in range(exponent.dtype.itemsize * 8 - (exponent.dtype.kind == "i")):
+            result = ((exponent >> bit) & 1).ne(0).where(result * base, result)
+            base = base * base
+        if exponent.dtype.kind == "i":
+            unit = self.eq(1).where(1, self.eq(-1).where((exponent & 1).ne(0).where(-1, 1), 0)).cast(self.dtype)
+            result = (exponent < 0).where(unit, result)
+        return result
+
+    def __pow__(self, other: Any) -> Self:
+        return self.pow(other)
+
+    def __rpow__(self, other: Any) -> Self:
+        return self.pow(other, reverse=True)
+
+    def square(self) -> Self:
+        return self * self
+
+    # ---- functions of reals: integers become the default float
+
+    def exp(self) -> Self:
+        return self._unary(Ops.EXP)
+
+    def exp2(self) -> Self:
+        return self._unary(Ops.EXP2)
+
+    def log(self) -> Self:
+        return self._unary(Ops.LOG)
+
+    def log2(self) -> Self:
+        return self._unary(Ops.LOG2)
+
+    def sqrt(self) -> Self:
+        return self._unary(Ops.SQRT)
+
+    def sin(self) -> Self:
+        return self._unary(Ops.SIN)
+
+    def cos(self) -> Self:
+        return self._unary(Ops.COS)
+
+    def tanh(self) -> Self:
+        return self._unary(Ops.TANH)
+
+    def erf(self) -> Self:
+        return self._unary(Ops.ERF)
+
+    @one_op
+    def log10(self) -> Self:
+        return self.log() * (1 / math.log(10))
+
+    @one_op
+    def log1p(self) -> Self:
+        """log(1 + x), exact for small x."""
+        x = self if self.dtype.is_float else self.cast(dtypes.default_float)
+        u = x + 1
+        tiny = u.eq(1)
+        correction = (x / tiny.where(1.0, u - 1)).detach()  # for the rounding of u
+        return tiny.where(x, u.eq(math.inf).where(u, u.log() * correction))
+
+    @one_op
+    def expm1(self) -> Self:
+        """exp(x) - 1, exact for small x."""
+        x = self if self.dtype.is_float else self.cast(dtypes.default_float)
+        half = (x * 0.5).tanh()  # 2 tanh(x/2) / (1 - tanh(x/2))
+        return (x.abs() < 1).where(2 * half / (1 - half), x.exp() - 1)
+
+    @one_op
+    def rsqrt(self) -> Self:
+        return self.sqrt().reciprocal()
+
+    @one_op
+    def tan(self) -> Self:
+        return self.sin() / self.cos()
+
+    @one_op
+    def sinh(self) -> Self:
+        return (self.expm1() - (-self).expm1()) * 0.5
+
+    @one_op
+    def cosh(self) -> Self:
+        return (self.exp() + (-self).exp()) * 0.5
+
+    # ---- rounding: integers stay as they are
+
+    @one_op
+    def ceil(self) -> Self:
+        whole = self.trunc()
+        return (self > whole).where(whole + 1, whole) if self.dtype.is_float else self
+
+    @one_op
+    def round(self) -> Self:
+        """To the nearest integer, halves to even."""
+        if not self.dtype.is_float:
+            return self
+        near = (self > 0).where(self + 0.5, self - 0.5).trunc()  # halves away from zero
+        tie = (near - self).abs().eq(0.5)
+        even = (near * 0.5).trunc() * 2
+        # beyond 2**23 (2**52) there are no fractions, and adding 0.5 would round
+        digits = {dtypes.float64: 2.0 ** 52, dtypes.float16: 2.0 ** 10, dtypes.bfloat16: 2.0 ** 7}
+        rounded = tie.where(even, ((near - self).abs() > 0.5).where(self.trunc(), near))
+        return (self.abs() < digits.get(self.dtype, 2.0 ** 23)).where(rounded, self)
+
+    def __round__(self) -> Self:
+        return self.round()
+
+    @one_op
+    def frac(self) -> Self:
+        return self - self.trunc()
+
+    @one_op
+    def sign(self) -> Self:
+        """-1, 0 or 1; NaN stays."""
+        if self.dtype.kind in "ub":
+            return self.ne(0).cast(self.dtype)
+        one = (self < 0).where(-1, (self > 0).where(1, 0)).cast(self.dtype)
+        return (self != self).where(self, one) if self.dtype.is_float else one
+
+    # ---- NaN, infinity and nearness
+
+    def isnan(self) -> Self:
+        return self.ne(self) if self.dtype.is_float else self._everywhere(False)
+
+    @one_op
+    def isinf(self) -> Self:
+        return self.abs().eq(math.inf) if self.dtype.is_float else self._everywhere(False)
+
+    @one_op
+    def isfinite(self) -> Self:
+        return self.abs().lt(math.inf) if self.dtype.is_float else self._everywhere(True)
+
+    def _everywhere(self, value: Any) -> Self:
+        return self._wrap(build.full(dtypes.bool, value, self.shape), self.device)
+
+    @one_op
+    def isclose(self, other: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: Any = False) -> Self:
+        y = self._operand(other, "isclose")
+        near: Self = self.eq(y) | (self.isfinite() & y.isfinite() & ((self - y).abs() <= y.abs() * rtol + atol))
+        return near.bitwise_or(self.isnan() & y.isnan()) if equal_nan else near
+
+    @one_op
+    def lerp(self, end: Any, weight: Any) -> Self:
+        return self.add((self._operand(end, "lerp") - self) * weight)
+
+    # ---- activations
+
+    def relu(self) -> Self:
+        """max(x, 0); NaN stays, the gradient at 0 is 0."""
+        return self._binary(Ops.MAX, 0)
+
+    @one_op
+    def sigmoid(self) -> Self:
+        """1 / (1 + exp(-x)), written so that neither it nor its gradient overflows."""
+        x = self if self.dtype.is_float else self.cast(dtypes.default_float)
+        negative = x < 0
+        small = negative.where(x, -x).exp()
+        return negative.where(small, 1.0) / (small + 1)
+
+    @one_op
+    def silu(self) -> Self:
+        """x * sigmoid(x)."""
+        return self * self.sigmoid()
+
+    def swish(self) -> Self:
+        return self.silu()
+
+    @one_op
+    def gelu(self, approximate: str = "none") -> Self:
+        """x * P(X <= x) for a normal X; approximate="tanh" is the approximation of the paper."""
+        if approximate == "tanh":
+            return 0.5 * self * (1 + ((self + 0.044715 * self * self * self) * math.sqrt(2 / math.pi)).tanh())
+        if approximate != "none":
+            raise ValueError(f"gelu: approximate {approximate!r} is none of 'none', 'tanh'")
+        return 0.5 * self * (1 + (self * math.sqrt(0.5)).erf())
+
+    @one_op
+    def quick_gelu(self) -> Self:
+        return self * (self * 1.702).sigmoid()
+
+    @one_op
+    def leaky_relu(self, negative_slope: Any = 0.01) -> Self:
+        return (self < 0).where(self * negative_slope, self)
+
+    @one_op
+    def elu(self, alpha: Any = 1.0) -> Self:
+        return (self > 0).where(self, (self > 0).where(0.0, self).expm1() * alpha)
+
+    @one_op
+    def softplus(self, beta: Any = 1.0) -> Self:
+        """log(1 + exp(beta x)) / beta."""
+        x = self * beta
+        positive = x > 0
+        result: Self = positive.where(x, 0.0) + positive.where(-x, x).exp().log1p()
+        return result.div(beta)
+
+    @one_op
+    def mish(self) -> Self:
+        return self * self.softplus().tanh()
+
+    @one_op
+    def relu6(self) -> Self:
+        return self.clip(0, 6)
+
+    @one_op
+    def hardtanh(self, min_val: Any = -1, max_val: Any = 1) -> Self:
+        return self.clip(min_val, max_val)
+
+    @one_op
+    def hardswish(self) -> Self:
+        return self * (self + 3).relu6() * (1 / 6)
+
+    @one_op
+    def hardsigmoid(self) -> Self:
+        return (self + 3).relu6() * (1 / 6)
+
+    @one_op
+    def softsign(self) -> Self:
+        return self / (self.abs() + 1)
+
+    @one_op
+    def logsigmoid(self) -> Self:
+        return -(-self).softplus()
+
+
+__all__ = ["Functions"]

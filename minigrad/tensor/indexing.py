@@ -1,0 +1,454 @@
+"""Indexing: slices, integers and Variables move nothing; index tensors become GATHER and SCATTER, which cost what
+they touch.
+
+`x[...]` takes what numpy takes: integers, slices (also backwards, also with bound Variables as bounds), None, `...`,
+lists and tensors of integers, which broadcast among each other, and bool tensors of x's own shape where a value is
+assigned. An integer that does not fit raises IndexError; an index inside a tensor cannot be checked: outside of the
+axis it reads 0 and writes nothing. Negative ones count from the end.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from ..dtype import dtypes
+from ..helpers import prod
+from ..shape import build
+from ..shape.shapetracker import ShapeTracker
+from ..uops import Ops, ScatterArg, UOp, sint
+from ..uops.symbolic import lt, ssimplify
+from .base import one_op
+from .creation import Creation
+from .elementwise import broadcast_shapes
+
+
+class Indexing(Creation):
+    """See the module."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index: Any) -> Self:
+        """See the module."""
+        view, tensors, mask, front = self._parse(index)
+        if mask is not None:
+            raise IndexError(
+                f"index: a bool tensor of shape {mask.shape} selects a number of elements that is known only when it "
+                f"runs; use where or masked_select"
+            )
+        result = self._view(build.viewed(self._node, view)) if view is not None else self
+        if not tensors:
+            return result
+        return result._take(tensors, front)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """Write values, broadcast and cast to this tensor's dtype. Views of the same memory see them."""
+        view, tensors, mask, front = self._parse(index)
+        given = value if isinstance(value, Indexing) else self._of_value(value)
+        if given.device != self.device:
+            raise ValueError(f"setitem: a value on {given.device} for a tensor on {self.device}")
+        given = given.cast(self.dtype)
+        whole = ShapeTracker.from_shape(self.shape)
+        if mask is not None:
+            self._write(whole, mask.where(given, self.detach() if not self.requires_grad else self))
+            return
+        if not tensors:
+            region = whole if view is None else view
+            self._write(region, given._stretched(tuple(region.shape), "setitem"))
+            return
+        target = self if view is None else self._view(build.viewed(self._node, view))
+        changed = target._put(tensors, given, front)
+        self._write(whole if view is None else view, changed)
+
+    def _of_value(self, value: Any) -> Self:
+        if isinstance(value, (bool, int, float)):
+            return self._wrap(UOp.const(self.dtype, value), self.device)
+        return type(self)(value, device=self.device)
+
+    def _stretched(self, shape: tuple[sint, ...], what: str) -> Self:
+        """Broadcast to exactly a shape; leading axes of size 1 may be left out, as numpy does when it assigns."""
+        own = tuple(self.shape)
+        while len(own) > len(shape) and isinstance(own[0], int) and own[0] == 1:
+            own = own[1:]
+        fits = len(own) <= len(shape) and all(n is m or n == m or (isinstance(n, int) and n == 1)
+                                              for n, m in zip(own[::-1], shape[::-1]))
+        if not fits:
+            raise ValueError(f"{what}: a value of shape {self.shape} does not broadcast to {shape}")
+        return self._view(build.stretch(build.reshape(self._node, own), shape))
+
+    # ---- what an index means
+
+    def _parse(self, index: Any) -> tuple[ShapeTracker | None, dict[int, Self], Self | None, bool]:
+        """(view, {axis of the view: index tensor}, bool mask over everything, do the index's axes go in front?).
+
+        The view has the axes that slices leave.
+        """
+        items = list(index) if isinstance(index, tuple) else [index]
+        items = [self._index_item(item) for item in items]
+        if len(items) == 1 and isinstance(items[0], Indexing) and items[0].dtype is dtypes.bool:
+            if tuple(items[0].shape) != tuple(self.shape):
+                raise IndexError(f"index: a bool tensor of shape {items[0].shape} over shape {self.shape}")
+            return None, {}, items[0], False  # type: ignore[return-value]
+        used = sum(1 for item in items if item is not None and item is not Ellipsis)
+        if used > self.ndim:
+            raise IndexError(f"index: {used} indices for shape {self.shape}")
+        if sum(1 for item in items if item is Ellipsis) > 1:
+            raise IndexError("index: more than one ...")
+        if Ellipsis not in [item if item is Ellipsis else None for item in items]:
+            items.append(Ellipsis)
+        where = next(i for i, item in enumerate(items) if item is Ellipsis)
+        items[where:where + 1] = [slice(None)] * (self.ndim - used)
+        return self._view_of_items(items)
+
+    def _view_of_items(self, items: list[Any]) -> tuple[ShapeTracker | None, dict[int, Self], None, bool]:
+        bounds: list[tuple[sint, sint]] = []
+        steps: list[int] = []
+        axis = 0
+        for item in items:
+            if item is None:
+                continue
+            low, high, step = self._range_of(item, axis)
+            bounds.append((low, high))
+            steps.append(step)
+            axis += 1
+        tracker = ShapeTracker.from_shape(self.shape).shrink(bounds) if bounds else ShapeTracker.from_shape(self.shape)
+        tracker = _stepped(tracker, steps)
+        # integers drop their axis, None makes one
+        shape: list[sint] = []
+        tensors: dict[int, Self] = {}
+        axis = 0
+        for item in items:
+            if item is None:
+                shape.append(1)
+                continue
+            if isinstance(item, Indexing):
+                tensors[len(shape)] = item  # type: ignore[assignment]
+            if not isinstance(item, (int, UOp)):
+                shape.append(tracker.shape[axis])
+            axis += 1
+        # as numpy: index tensors, and integers beside them, that are no neighbours send their axes to the front
+        places = [i for i, item in enumerate(items) if isinstance(item, (int, UOp, Indexing))]
+        front = bool(tensors) and places[-1] - places[0] + 1 != len(places)
+        return tracker.reshape(shape), tensors, None, front
+
+    def _index_item(self, item: Any) -> Any:
+        """An item in one of its forms: None, Ellipsis, int, UOp, slice, or a tensor of integers or bools."""
+        if item is None or item is Ellipsis or isinstance(item, (slice, UOp)):
+            return item
+        if isinstance(item, (bool, np.bool_)):
+            raise IndexError("index: True and False are no indices")
+        if isinstance(item, (list, np.ndarray)):
+            item = type(self)(np.asarray(item) if isinstance(item, np.ndarray) or item else np.zeros(0, np.int32),
+                              device=self.device)
+        if isinstance(item, Indexing):
+            if item.dtype.is_float:
+                raise IndexError(f"index: a tensor of {item.dtype!r} is no index")
+            if item.device != self.device:
+                raise IndexError(f"index: a tensor on {item.device} for one on {self.device}")
+            return item
+        if hasattr(item, "__index__"):
+            return item.__index__()
+        raise IndexError(f"index: {item!r} of type {type(item).__name__} is no index")
+
+    def _range_of(self, item: Any, axis: int) -> tuple[sint, sint, int]:
+        """(low, high, step) that an item keeps of an axis; a negative step runs from high - 1 down."""
+        n = self.shape[axis]
+        if isinstance(item, int):
+            if isinstance(n, int) and not -n <= item < n:
+                raise IndexError(f"index: {item} on axis {axis} of size {n}, shape {self.shape}")
+            low = item + n if item < 0 else item
+            return low, low + 1, 1
+        if isinstance(item, UOp):
+            return item, item + 1, 1
+        if not isinstance(item, slice):
+            return 0, n, 1
+        step = 1 if item.step is None else item.step
+        if isinstance(step, UOp) or not hasattr(step, "__index__"):
+            raise TypeError(f"index: step {step!r} is no integer")
+        if step == 0:
+            raise ValueError("index: a slice's step is 0")
+        if isinstance(n, int) and not isinstance(item.start, UOp) and not isinstance(item.stop, UOp):
+            start, stop, step = item.indices(n)
+            if step > 0:
+                return start, max(start, stop), step
+            return (stop + 1, max(start + 1, stop + 1), step)
+        if step < 0:
+            raise ValueError(f"index: a slice with symbolic bounds has a positive step, got {step}")
+        low = _from_end(item.start, n, 0)
+        high = _from_end(item.stop, n, n)
+        if lt(high, low):
+            high = low
+        return low, high, step
+
+    # ---- index tensors
+
+    def _wrapped(self, index: Self, n: sint) -> UOp:
+        """An index tensor's node with negative entries counted from the end."""
+        node = index._node
+        if node.dtype.kind == "u":
+            return build.cast(node, dtypes.int64 if node.dtype.itemsize >= 4 else dtypes.int32)
+        if node.dtype.kind == "b":
+            raise IndexError(f"index: a bool tensor of shape {index.shape} beside other indices is not supported")
+        node = build.cast(node, dtypes.int32) if node.dtype.itemsize < 4 else node
+        size = index._operand(n, "index")._node
+        size = size if size.op is Ops.CONST else build.stretch(build.cast(size, node.dtype), node.shape)
+        return build.where(build.less(node, 0), build.add(node, build.cast(size, node.dtype)), node)
+
+    def _flat_index(self, tensors: dict[int, Self]) -> tuple[UOp, list[int], tuple[sint, ...]]:
+        """One index into the indexed axes taken as one: (node, the axes, the index's shape). -1 where one of several
+        is outside.
+        """
+        axes = sorted(tensors)
+        parts = [tensors[a] for a in axes]
+        if len(axes) == 1:
+            return self._wrapped(parts[0], self.shape[axes[0]]), axes, tuple(parts[0].shape)
+        dtype = (
+            dtypes.int64
+            if any(p.dtype.itemsize == 8 for p in parts)
+            or not isinstance(prod(self.shape[a] for a in axes), int)
+            or prod(self.shape[a] for a in axes) >= 1 << 31
+            else dtypes.int32
+        )
+        shape = parts[0]._shape_with(*parts[1:])
+        flat: UOp | None = None
+        inside: UOp | None = None
+        for a, part in zip(axes, parts):
+            n = self.shape[a]
+            node = build.stretch(build.cast(self._wrapped(part, n), dtype), shape)
+            fits = build.elementwise(Ops.AND, build.elementwise(Ops.NOT, build.less(node, 0)), build.less(node, n))
+            inside = fits if inside is None else build.elementwise(Ops.AND, inside, fits)
+            flat = node if flat is None else build.add(build.mul(flat, n), node)
+        if flat is None or inside is None:
+            raise IndexError("index: no index tensors")
+        return build.where(inside, flat, -1), axes, shape
+
+    def _shape_with(self, *others: Self) -> tuple[sint, ...]:
+        try:
+            return broadcast_shapes(*[tuple(t.shape) for t in (self, *others)])
+        except ValueError as error:
+            raise IndexError(f"index: {error}") from None
+
+    def _table(self, axes: Sequence[int]) -> tuple[UOp, list[int]]:
+        """Self with the indexed axes in front as one: (node, the other axes)."""
+        rest = [a for a in range(self.ndim) if a not in axes]
+        node = build.permute(self._node, [*axes, *rest])
+        return build.reshape(node, (ssimplify(prod(self.shape[a] for a in axes)), *[self.shape[a] for a in rest])), rest
+
+    @one_op
+    def _take(self, tensors: dict[int, Self], in_front: bool = False) -> Self:
+        """x[..., index, ...]: the index's axes stand where the first indexed axis stood, or in front."""
+        flat, axes, shape = self._flat_index(tensors)
+        table, rest = self._table(axes)
+        node = UOp(Ops.GATHER, self.dtype, (table, flat))
+        front = 0 if in_front else axes[0]
+        k = len(shape)
+        order = [*range(k, k + front), *range(k), *range(k + front, k + len(rest))]
+        return self._result(build.permute(node, order), *tensors.values())
+
+    @one_op
+    def _put(self, tensors: dict[int, Self], value: Self, in_front: bool = False) -> Self:
+        """A copy with x[..., index, ...] set to a value."""
+        flat, axes, shape = self._flat_index(tensors)
+        table, rest = self._table(axes)
+        front = 0 if in_front else axes[0]
+        k = len(shape)
+        rest_sizes = [self.shape[a] for a in rest]
+        outside = value._stretched((*rest_sizes[:front], *shape, *rest_sizes[front:]), "setitem")
+        # the value's axes in the order of the scatter: the index's first
+        order = [*range(front, front + k), *range(front), *range(front + k, front + k + len(rest) - front)]
+        values = build.permute(outside._node, order)
+        node = UOp(Ops.SCATTER, self.dtype, (table, flat, values), ScatterArg("set"))
+        node = build.reshape(node, [self.shape[a] for a in (*axes, *rest)])
+        back = [0] * self.ndim
+        for position, a in enumerate((*axes, *rest)):
+            back[a] = position
+        return self._result(build.permute(node, back), value, *tensors.values())
+
+    # ---- gather and scatter
+
+    def _along(self, dim: int, index: Self, what: str) -> tuple[UOp, int]:
+        """The flat index into self of index[i][j][k] along an axis, the other coordinates the element's own."""
+        axis = self._axis(dim, what)
+        if index.ndim != self.ndim or index.dtype.is_float or index.dtype is dtypes.bool:
+            raise ValueError(f"{what}: an index of shape {index.shape} and {index.dtype!r} for shape {self.shape}")
+        if any(isinstance(m, int) and isinstance(n, int) and m > n
+               for a, (m, n) in enumerate(zip(index.shape, self.shape)) if a != axis):
+            raise ValueError(f"{what}: index shape {index.shape} exceeds {self.shape} beside axis {dim}")
+        counters = {}
+        for a, m in enumerate(index.shape):
+            if a == axis:
+                counters[a] = index
+            else:
+                shape = [1] * self.ndim
+                shape[a] = m
+                counters[a] = self._wrap(build.reshape(build.iota(dtypes.int32, m), shape), self.device)
+        if self.ndim == 1:
+            return self._wrapped(index, self.shape[0]), axis
+        return self._flat_index(counters)[0], axis
+
+    @one_op
+    def gather(self, dim: int, index: Self) -> Self:
+        """out[i][j][k] = x[index[i][j][k]][j][k] for axis 0, likewise for others. Outside of the axis it reads 0."""
+        index = self._as_index(index)
+        if not self.ndim:
+            return self.reshape(1).gather(0, index.reshape(1)).reshape(())
+        flat, _ = self._along(dim, index, "gather")
+        table = build.reshape(self._node, (self.numel(),))
+        return self._result(UOp(Ops.GATHER, self.dtype, (table, flat)), index)
+
+    def take_along_dim(self, index: Self, dim: int) -> Self:
+        return self.gather(dim, index)
+
+    @one_op
+    def index_select(self, dim: int, index: Self) -> Self:
+        """The slices of an axis that a list of indices names."""
+        return self._take({self._axis(dim, "index_select"): self._as_index(index)})
+
+    def _as_index(self, index: Any) -> Self:
+        item = self._index_item(index)
+        if not isinstance(item, Indexing):
+            raise TypeError(f"index: expected a tensor of integers, got {index!r}")
+        return item  # type: ignore[return-value]
+
+    @one_op
+    def scatter(self, dim: int, index: Self, src: Any, reduce: str | None = None) -> Self:
+        """A copy with out[index[i][j][k]][j][k] = src[i][j][k] for axis 0; reduce="add" adds, "multiply" multiplies.
+
+        Of equal indices the last wins. Outside of the axis nothing is written.
+        """
+        if reduce not in (None, "add", "multiply"):
+            raise ValueError(f"scatter: reduce {reduce!r} is none of None, 'add', 'multiply'")
+        if reduce == "multiply":
+            return self.scatter_reduce(dim, index, src, "prod")
+        index = self._as_index(index)
+        flat, _ = self._along(dim, index, "scatter")
+        value = src if isinstance(src, Indexing) else self._of_value(src)
+        if value.ndim == self.ndim and value.ndim:
+            if any(isinstance(m, int) and isinstance(n, int) and m > n for m, n in zip(index.shape, value.shape)):
+                raise ValueError(f"scatter: index shape {index.shape} exceeds src shape {value.shape}")
+            value = value.shrink([(0, n) for n in index.shape])
+        values = value.cast(self.dtype)._stretched(tuple(index.shape), "scatter")
+        table = build.reshape(self._node, (self.numel(),))
+        node = UOp(Ops.SCATTER, self.dtype, (table, flat, values._node), ScatterArg("set" if reduce is None else "add"))
+        return self._result(build.reshape(node, self.shape), value, index)
+
+    def scatter_add(self, dim: int, index: Self, src: Any) -> Self:
+        return self.scatter(dim, index, src, "add")
+
+    @one_op
+    def scatter_reduce(self, dim: int, index: Self, src: Any, reduce: str, include_self: bool = True) -> Self:
+        """sum, prod, mean, amax or amin of all that falls on an element, and of what was there if include_self."""
+        if reduce not in ("sum", "prod", "mean", "amax", "amin"):
+            raise ValueError(f"scatter_reduce: reduce {reduce!r} is none of 'sum', 'prod', 'mean', 'amax', 'amin'")
+        index = self._as_index(index)
+        axis = self._axis(dim, "scatter_reduce")
+        value = (src if isinstance(src, Indexing) else self._of_value(src)).cast(self.dtype)
+        value = (
+            value.shrink([(0, n) for n in index.shape])
+            if value.ndim
+            else value._stretched(tuple(index.shape), "scatter_reduce")
+        )
+        ones = self._wrap(build.full(self.dtype, 1, index.shape), self.device)
+        counts = self.zeros_like().scatter(dim, index, ones, "add")
+        if reduce in ("sum", "mean"):
+            start = self if include_self else counts.eq(0).where(self, 0)
+            total = start.scatter(dim, index, value, "add")
+            return total if reduce == "sum" else (total / (counts + include_self).maximum(1)).cast(self.dtype)
+        # every (target, source) pair along the axis: target position on one new axis, source on the other
+        n = self.shape[axis]
+        grown = [(0, 0) if a == axis else (0, self.shape[a] - index.shape[a]) for a in range(self.ndim)]
+        wide = index.cast(dtypes.int64).pad(grown, value=-1 - n)
+        wide = (wide < 0).where(wide + n, wide).unsqueeze(axis)
+        values = value.pad(grown).unsqueeze(axis)
+        shape = [1] * (self.ndim + 1)
+        shape[axis] = n
+        hit = wide.eq(self.arange(n, device=self.device).reshape(shape))
+        op = Ops.MUL if reduce == "prod" else Ops.MAX
+        flipped = reduce == "amin"
+        values = values._reversed_order() if flipped else values
+        found = hit.where(values, 1 if op is Ops.MUL else self.dtype.min)._reduce(op, axis + 1, False)
+        start = self._reversed_order() if flipped else self
+        if include_self:
+            both = start._binary(op, found)
+        else:
+            both = (hit.any(axis + 1)).where(found, start)
+        return both._reversed_order() if flipped else both
+
+    # ---- positions as values
+
+    @one_op
+    def one_hot(self, num_classes: int) -> Self:
+        """A new last axis with 1 at each element's index and 0 elsewhere, int32."""
+        if self.dtype.is_float:
+            raise TypeError(f"one_hot: takes integers, got {self.dtype!r}")
+        classes = self._wrap(build.iota(dtypes.int32, num_classes), self.device)
+        return self.unsqueeze(-1).eq(classes).cast(dtypes.int32) if self.ndim else self.eq(classes).cast(dtypes.int32)
+
+    def _below(self, diagonal: int, what: str) -> Self:
+        """True where column - row <= diagonal, over the last two axes."""
+        if self.ndim < 2:
+            raise ValueError(f"{what}: shape {self.shape} has no two axes")
+        rows, columns = self.shape[-2:]
+        i = self._wrap(build.reshape(build.iota(dtypes.int32, rows), (rows, 1)), self.device)
+        j = self._wrap(build.reshape(build.iota(dtypes.int32, columns), (1, columns)), self.device)
+        return j.lt(i + (diagonal + 1))
+
+    @one_op
+    def tril(self, diagonal: int = 0) -> Self:
+        """The lower triangle of the last two axes, 0 above a diagonal."""
+        return self._below(diagonal, "tril").where(self, 0)
+
+    @one_op
+    def triu(self, diagonal: int = 0) -> Self:
+        """The upper triangle of the last two axes, 0 below a diagonal."""
+        return self._below(diagonal - 1, "triu").where(0, self)
+
+    def masked_select(self, mask: Self) -> Self:
+        """The elements where a mask holds, in row-major order: computed at once, since their number is the shape."""
+        stretched = self._operand(mask, "masked_select").bool()._stretched(tuple(self.shape), "masked_select")
+        chosen = np.flatnonzero(stretched._array())
+        return self.flatten()._take({0: type(self)(chosen, device=self.device)})
+
+    def nonzero(self) -> Self:
+        """The indices of elements that are not 0, one row each, int64: computed at once."""
+        return type(self)(np.argwhere(self._array()), device=self.device)
+
+    def _array(self) -> np.ndarray[Any, Any]:
+        """The values as an array. Defined where values leave for Python."""
+        raise NotImplementedError
+
+
+def _from_end(value: Any, n: sint, default: sint) -> sint:
+    """A slice's bound, negative ones counted from the end."""
+    if value is None:
+        return default
+    if isinstance(value, UOp):
+        return value
+    if not hasattr(value, "__index__"):
+        raise TypeError(f"index: a slice's bound is an integer, got {value!r}")
+    position: int = value.__index__()
+    return position + n if position < 0 else position
+
+
+def _stepped(tracker: ShapeTracker, steps: Sequence[int]) -> ShapeTracker:
+    """Every step-th element of each axis, backwards for negative steps."""
+    backwards = [a for a, step in enumerate(steps) if step < 0]
+    if backwards:
+        tracker = tracker.flip(backwards)
+    for axis, step in enumerate(map(abs, steps)):
+        if step == 1:
+            continue
+        n = tracker.shape[axis]
+        rows = -(-n // step)
+        keep = [(0, m) for m in tracker.shape]
+        tracker = tracker.pad([(0, 0)] * axis + [(0, rows * step - n)] + [(0, 0)] * (len(keep) - axis - 1))
+        shape = tracker.shape
+        tracker = tracker.reshape((*shape[:axis], rows, step, *shape[axis + 1:]))
+        tracker = tracker.shrink([*keep[:axis], (0, rows), (0, 1), *keep[axis + 1 :]]).reshape(
+            (*shape[:axis], rows, *shape[axis + 1 :])
+        )
+    return tracker
+
+
+__all__ = ["Indexing"]

@@ -1,0 +1,238 @@
+"""Reductions: sums, products, extremes, statistics, softmax and cumulative sums.
+
+`axis` is None (all axes), an axis or several; `keepdim` keeps them with size 1. Of nothing, a sum is 0, a product 1,
+a maximum the lowest value (-inf), a mean NaN. Sums of float16 and bfloat16 accumulate in float32; sums of small
+integers and bools are int32 (uint32 for unsigned).
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Self
+
+from ..dtype import DType, dtypes, promote, to_dtype
+from ..helpers import prod
+from ..shape import build
+from ..uops import Ops, UOp
+from .base import one_op
+from .functions import Functions
+
+Axes = int | Sequence[int] | None
+BLOCK = 32  # elements that a cumulative sum adds up by one triangle
+
+
+class Reduce(Functions):
+    """See the module."""
+
+    __slots__ = ()
+
+    def _reduce(self, op: Ops, axis: Axes, keepdim: Any) -> Self:
+        axes = self._axes(axis, op.name)
+        node = build.reduce(op, self._node, axes)
+        if not keepdim and axes:
+            node = build.reshape(node, [n for a, n in enumerate(self.shape) if a not in axes])
+        return self._result(node)
+
+    def _summed_dtype(self) -> DType:
+        if self.dtype.kind == "u":
+            return promote(self.dtype, dtypes.uint32)
+        return self.dtype if self.dtype.is_float else promote(self.dtype, dtypes.int32)
+
+    def sum(self, axis: Axes = None, keepdim: Any = False, dtype: Any = None) -> Self:
+        """The sum over axes. `dtype` says in which dtype."""
+        target = self._summed_dtype() if dtype is None else to_dtype(dtype)
+        return self._cast_lazily(target)._reduce(Ops.ADD, axis, keepdim)
+
+    def prod(self, axis: Axes = None, keepdim: Any = False, dtype: Any = None) -> Self:
+        """The product over axes."""
+        target = self._summed_dtype() if dtype is None else to_dtype(dtype)
+        return self._cast_lazily(target)._reduce(Ops.MUL, axis, keepdim)
+
+    def _cast_lazily(self, dtype: DType) -> Self:
+        """A cast that is part of the op that follows, also in eager mode."""
+        if dtype is self.dtype:
+            return self
+        result = self._wrap(build.cast(self._node, dtype), self.device)
+        result._requires_grad = self._requires_grad if dtype.is_float else None
+        return result
+
+    def max(self, axis: Axes = None, keepdim: Any = False) -> Self:
+        """The largest element; NaN if there is one."""
+        return self._reduce(Ops.MAX, axis, keepdim)
+
+    @one_op
+    def min(self, axis: Axes = None, keepdim: Any = False) -> Self:
+        """The smallest element; NaN if there is one."""
+        return self._reversed_order().max(axis, keepdim)._reversed_order()
+
+    def amax(self, axis: Axes = None, keepdim: Any = False) -> Self:
+        return self.max(axis, keepdim)
+
+    def amin(self, axis: Axes = None, keepdim: Any = False) -> Self:
+        return self.min(axis, keepdim)
+
+    def any(self, axis: Axes = None, keepdim: Any = False) -> Self:
+        """True if an element is not 0."""
+        return self._cast_lazily(dtypes.bool)._reduce(Ops.MAX, axis, keepdim)
+
+    def all(self, axis: Axes = None, keepdim: Any = False) -> Self:
+        """True if no element is 0."""
+        return self._cast_lazily(dtypes.bool)._reduce(Ops.MUL, axis, keepdim)
+
+    @one_op
+    def mean(self, axis: Axes = None, keepdim: Any = False) -> Self:
+        """The average; integers give the default float. float16 and bfloat16 are summed in float32 and rounded once."""
+        x = self if self.dtype.is_float else self._cast_lazily(dtypes.default_float)
+        wide = dtypes.float32 if x.dtype.itemsize < 4 else x.dtype
+        total = x._cast_lazily(wide).sum(axis, keepdim)
+        return total.div(self._count(axis)).cast(x.dtype)
+
+    def _count(self, axis: Axes) -> Any:
+        """How many elements a reduce over axes takes."""
+        n = prod(self.shape[a] for a in self._axes(axis, "mean"))
+        return n if isinstance(n, UOp) else float(n)
+
+    @one_op
+    def var(self, axis: Axes = None, keepdim: Any = False, correction: Any = 1) -> Self:
+        """The mean squared distance from the mean, divided by n - correction (NaN or inf where that is not positive).
+        """
+        x = self if self.dtype.is_float else self._cast_lazily(dtypes.default_float)
+        wide = dtypes.float32 if x.dtype.itemsize < 4 else x.dtype
+        x = x._cast_lazily(wide)
+        centred = x - x.mean(axis, keepdim=True)
+        n = self._count(axis)
+        divisor = max(n - correction, 0.0) if isinstance(n, float) else n - correction
+        total = (centred * centred).sum(axis, keepdim).div(divisor)
+        return total.cast(self.dtype) if self.dtype.is_float else total
+
+    @one_op
+    def std(self, axis: Axes = None, keepdim: Any = False, correction: Any = 1) -> Self:
+        """The square root of `var`."""
+        return self.var(axis, keepdim, correction).sqrt()
+
+    def var_mean(self, axis: Axes = None, keepdim: Any = False, correction: Any = 1) -> tuple[Self, Self]:
+        return self.var(axis, keepdim, correction), self.mean(axis, keepdim)
+
+    def std_mean(self, axis: Axes = None, keepdim: Any = False, correction: Any = 1) -> tuple[Self, Self]:
+        return self.std(axis, keepdim, correction), self.mean(axis, keepdim)
+
+    # ---- positions
+
+    @one_op
+    def argmax(self, axis: int | None = None, keepdim: Any = False) -> Self:
+        """The first position of the largest element (of the first NaN if there is one), int32. ValueError if there is
+        none.
+        """
+        x = self if axis is not None else self.flatten()
+        if axis is None and keepdim:
+            return x.argmax(0).reshape([1] * self.ndim)
+        a = x._axis(0 if axis is None else axis, "argmax")
+        if not x.ndim:
+            x = x.reshape(1)
+        n = x.shape[a]
+        if isinstance(n, int) and n == 0:
+            raise ValueError(f"argmax: axis {a} of shape {x.shape} has no elements")
+        best = x.eq(x.max(a, keepdim=True))
+        if x.dtype.is_float:
+            best = best | x.isnan()
+        # counted from the end, so that the first one is the largest
+        shape = [1] * x.ndim
+        shape[a] = n
+        counter = self._wrap(build.reshape(build.iota(dtypes.int32, n), shape), self.device)
+        last = counter._operand(n, "argmax")
+        found = (best.cast(dtypes.int32) * (last - counter)).max(a, keepdim=True)
+        result = last - found
+        return result if keepdim and self.ndim else result.squeeze(a)
+
+    @one_op
+    def argmin(self, axis: int | None = None, keepdim: Any = False) -> Self:
+        """The first position of the smallest element (of the first NaN if there is one), int32."""
+        return self._reversed_order().argmax(axis, keepdim)
+
+    # ---- exponentials
+
+    @one_op
+    def softmax(self, axis: int = -1, dtype: Any = None) -> Self:
+        """exp(x) / sum(exp(x)) along an axis, shifted by the maximum so that nothing overflows."""
+        x = self._float(dtype)
+        e = x._shifted(axis).exp()
+        return e * e.sum(axis, keepdim=True).reciprocal()  # one division per row, not one per element
+
+    @one_op
+    def log_softmax(self, axis: int = -1, dtype: Any = None) -> Self:
+        """log(softmax(x)), without leaving the logarithms."""
+        shifted = self._float(dtype)._shifted(axis)
+        return shifted - shifted.exp().sum(axis, keepdim=True).log()
+
+    def _float(self, dtype: Any = None) -> Self:
+        if dtype is not None:
+            return self._cast_lazily(to_dtype(dtype))
+        return self if self.dtype.is_float else self._cast_lazily(dtypes.default_float)
+
+    def _shifted(self, axis: Axes) -> Self:
+        """x minus its maximum; the maximum cancels out of what follows, so no gradient flows through it."""
+        return self - self.max(axis, keepdim=True).detach()
+
+    @one_op
+    def logsumexp(self, axis: Axes = None, keepdim: Any = False) -> Self:
+        """log(sum(exp(x))); -inf of nothing."""
+        x = self._float()
+        largest = x.max(axis, keepdim=True).detach()
+        largest = largest.abs().eq(math.inf).where(0.0, largest)
+        result = (x - largest).exp().sum(axis, keepdim=True).log() + largest
+        axes = self._axes(axis, "logsumexp")
+        return result if keepdim else result.reshape([n for a, n in enumerate(self.shape) if a not in axes])
+
+    # ---- cumulative
+
+    @one_op
+    def cumsum(self, axis: int = 0) -> Self:
+        """Running sums along an axis."""
+        return self._cast_lazily(self._summed_dtype())._cumulative(Ops.ADD, axis, "cumsum")
+
+    @one_op
+    def cumprod(self, axis: int = 0) -> Self:
+        """Running products along an axis."""
+        return self._cast_lazily(self._summed_dtype())._cumulative(Ops.MUL, axis, "cumprod")
+
+    @one_op
+    def cummax(self, axis: int = 0) -> Self:
+        """Running maxima along an axis."""
+        return self._cumulative(Ops.MAX, axis, "cummax")
+
+    def _cumulative(self, op: Ops, axis: int, what: str) -> Self:
+        a = self._axis(axis, what)
+        if not self.ndim or (isinstance(self.shape[a], int) and self.shape[a] <= 1):
+            return self
+        last = self.transpose(a, -1)
+        return last._cumulative_last(op).transpose(a, -1)
+
+    def _cumulative_last(self, op: Ops) -> Self:
+        """Blocks along the last axis, each by a triangle; then the totals of the blocks before, by the same again."""
+        *lead, n = self.shape
+        if n <= BLOCK:
+            return self._triangle(op)
+        blocks = -(-n // BLOCK)
+        neutral = self._neutral(op)
+        x = self.pad([None] * len(lead) + [(0, blocks * BLOCK - n)], value=neutral).reshape(*lead, blocks, BLOCK)
+        inside = x._triangle(op)
+        totals = inside.shrink([None] * (len(lead) + 1) + [(BLOCK - 1, BLOCK)]).reshape(*lead, blocks)
+        before = totals._cumulative_last(op).shrink([None] * len(lead) + [(0, blocks - 1)])
+        before = before.pad([None] * len(lead) + [(1, 0)], value=neutral).reshape(*lead, blocks, 1)
+        joined = inside._binary(op, before)
+        return joined.reshape(*lead, blocks * BLOCK).shrink([None] * len(lead) + [(0, n)])
+
+    def _neutral(self, op: Ops) -> Any:
+        return 0 if op is Ops.ADD else 1 if op is Ops.MUL else self.dtype.min
+
+    def _triangle(self, op: Ops) -> Self:
+        """out[..., i] = op over j <= i of x[..., j], all at once."""
+        n = self.shape[-1]
+        counter = build.iota(dtypes.int32, n)
+        rows = build.stretch(build.reshape(counter, (n, 1)), (n, n))
+        columns = build.stretch(build.reshape(counter, (1, n)), (n, n))
+        mask = self._wrap(build.elementwise(Ops.CMPLT, rows, columns), self.device)
+        return mask.where(self._neutral(op), self.unsqueeze(-2))._reduce(op, -1, False)
+
+
+__all__ = ["Reduce"]

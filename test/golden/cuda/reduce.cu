@@ -1,0 +1,23 @@
+extern "C" __global__ void __launch_bounds__(128) reduce_7_5000(float *__restrict__ data0, const float *__restrict__ data1) {
+  __shared__ __align__(16) float scratch_r0_1_0_parts_1[128];
+  const int r0_1_0 = threadIdx.x;
+  const int o0 = blockIdx.x;
+  float acc1 = 0.0f;
+  float4 acc2 = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  for (int r0_0 = 0; r0_0 < 10; r0_0++) {
+    float4 v3 = r0_1_0 + r0_0 * 128 < 1250 ? *(const float4 *)&data1[r0_1_0 * 4 + o0 * 5000 + r0_0 * 512] : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    unsigned char v5 = r0_1_0 + r0_0 * 128 < 1250;
+    float4 v4 = make_float4(v5 ? v3.x : 0.0f, v5 ? v3.y : 0.0f, v5 ? v3.z : 0.0f, v5 ? v3.w : 0.0f);
+    acc2.x += v4.x;
+    acc2.y += v4.y;
+    acc2.z += v4.z;
+    acc2.w += v4.w;
+  }
+  scratch_r0_1_0_parts_1[r0_1_0] = (acc2.x + acc2.y) + (acc2.z + acc2.w);
+  __syncthreads();
+  for (int r0_1_0g = 0; r0_1_0g < 128; r0_1_0g++) {
+    float v6 = scratch_r0_1_0_parts_1[r0_1_0g];
+    acc1 += v6;
+  }
+  if (r0_1_0 < 1) data0[o0] = acc1;
+}

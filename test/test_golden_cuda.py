@@ -1,0 +1,162 @@
+"""Golden CUDA sources: what the pipeline makes of small kernels, that NVRTC compiles it, that its numbers are right.
+
+GOLDEN=1 rewrites the files under test/golden/cuda.
+"""
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cuda_cases
+import cuda_emulator
+import numpy as np
+import pytest
+from cuda_cases import CASES, Case
+
+from minigrad.dtype import widen_bfloat16
+from minigrad.renderer.base import ProgramSpec
+from minigrad.runtime.interpreter import evaluate_kernel
+from minigrad.spec import check_linear
+from minigrad.uops import Ops
+
+FOLDER = Path(__file__).with_name("golden") / "cuda"
+REFRESH = bool(os.environ.get("GOLDEN"))
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+@functools.cache
+def spec_of(case_name: str) -> ProgramSpec:
+    return next(c for c in CASES if c.name == case_name).spec()
+
+
+@pytest.fixture(scope="module")
+def sources() -> dict[str, str]:
+    """The cases' sources by name, rendered in a process of their own."""
+    done = subprocess.run([sys.executable, cuda_cases.__file__], capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(FOLDER.parents[2])})
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@each_case
+def test_source_is_the_golden_one(case: Case, sources: dict[str, str]) -> None:
+    path, text = FOLDER / f"{case.name}.cu", sources[case.name]
+    if REFRESH:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert path.is_file(), f"{path} is missing: GOLDEN=1 writes it"
+    assert text == path.read_text()
+
+
+def test_every_golden_file_has_its_kernel() -> None:
+    assert {p.name for p in FOLDER.iterdir()} == {f"{case.name}.cu" for case in CASES}
+
+
+@each_case
+def test_list_keeps_the_spec_and_begins_with_the_indices_of_blocks_and_threads(case: Case) -> None:
+    ops = case.lowered().linear.ops
+    check_linear(ops)
+    specials = [i for i, u in enumerate(ops) if u.op is Ops.SPECIAL]
+    assert specials and specials == list(range(len(specials)))
+
+
+# ---- NVRTC
+
+def compile_cuda(nvrtc: Any, text: str, name: str, arch: str) -> bytes:
+    """A cubin. AssertionError with NVRTC's log where it does not compile, or warns."""
+    error, program = nvrtc.nvrtcCreateProgram(text.encode(), f"{name}.cu".encode(), 0, [], [])
+    assert error == nvrtc.nvrtcResult.NVRTC_SUCCESS
+    options = [f"--gpu-architecture={arch}".encode(), b"--std=c++17"]
+    (error,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
+    log = b" " * nvrtc.nvrtcGetProgramLogSize(program)[1]
+    nvrtc.nvrtcGetProgramLog(program, log)
+    message = log.rstrip(b"\0 \n").decode()
+    assert error == nvrtc.nvrtcResult.NVRTC_SUCCESS and not message, f"{name} for {arch}: {message}\n{text}"
+    cubin = b" " * nvrtc.nvrtcGetCUBINSize(program)[1]
+    nvrtc.nvrtcGetCUBIN(program, cubin)
+    nvrtc.nvrtcDestroyProgram(program)
+    return cubin
+
+
+@pytest.fixture(scope="module")
+def nvrtc() -> Any:
+    missing = "the package cuda-bindings or nvidia-cuda-nvrtc is not installed"
+    return pytest.importorskip("cuda.bindings.nvrtc", reason=missing, exc_type=ImportError)
+
+
+@each_case
+@pytest.mark.parametrize("arch", cuda_cases.ARCHITECTURES)
+def test_nvrtc_compiles_it(case: Case, arch: str, nvrtc: Any) -> None:
+    spec = spec_of(case.name)
+    cubin = compile_cuda(nvrtc, cuda_cases.text_of(spec), case.name, arch)
+    assert cubin[:4] == b"\x7fELF" and spec.name.encode() in cubin
+
+
+def test_nvrtc_refuses_what_is_wrong(nvrtc: Any) -> None:
+    text = cuda_cases.text_of(spec_of("softmax"))
+    with pytest.raises(AssertionError, match="softmax for sm_90"):
+        compile_cuda(nvrtc, text.replace("__syncthreads", "__syncthread"), "softmax", "sm_90")
+
+
+# ---- numbers, on the CPU
+
+SHARED = [case for case in CASES if "__shared__" in spec_of(case.name).source]
+
+
+def without_a_barrier(text: str) -> list[str]:
+    """The text once for each of its barriers, without that one."""
+    lines = text.split("\n")
+    return ["\n".join(lines[:i] + lines[i + 1:]) for i, line in enumerate(lines) if "__syncthreads();" in line]
+
+
+@pytest.fixture(scope="module")
+def launches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The kernels by their cases' names; "softmax-1" is softmax without its second barrier."""
+    compiler = cuda_emulator.find_cpp()
+    if compiler is None:
+        pytest.skip("no C++ compiler: neither g++ nor clang++ nor the package ziglang")
+    kernels = {}
+    for case in CASES:
+        spec = spec_of(case.name)
+        text = cuda_cases.text_of(spec)
+        for key, variant in [("", text), *((f"-{i}", t) for i, t in enumerate(without_a_barrier(text)))]:
+            kernels[case.name + key] = variant, spec.name
+    return cuda_emulator.build(kernels, tmp_path_factory.mktemp("cuda"), compiler)
+
+
+def is_right(case: Case, launch: Any, reverse: bool) -> bool:
+    """Whether all buffers hold what the interpreter computes."""
+    arrays = case.arrays()
+    expected = [a.copy() for a in arrays]
+    evaluate_kernel(case.ast, expected, case.variables)
+    for got, e in zip(cuda_emulator.run(launch, spec_of(case.name), arrays, case.variables, reverse), expected):
+        if got.dtype == np.uint16:
+            got, e = widen_bfloat16(got), widen_bfloat16(e)
+        if not np.allclose(got, e, rtol=case.tolerance, atol=case.tolerance * np.abs(e).max()):
+            return False
+    return True
+
+
+@each_case
+def test_kernel_computes_what_the_interpreter_does(case: Case, launches: dict[str, Any]) -> None:
+    assert is_right(case, launches[case.name], False)
+    # the order in which threads run changes nothing
+    one, other = (cuda_emulator.run(launches[case.name], spec_of(case.name), case.arrays(), case.variables, reverse)
+                  for reverse in (False, True))
+    for a, b in zip(one, other):
+        np.testing.assert_array_equal(a.view(np.uint8), b.view(np.uint8))
+
+
+@pytest.mark.parametrize("case", SHARED, ids=lambda case: case.name)
+def test_no_barrier_may_go(case: Case, launches: dict[str, Any]) -> None:
+    """Without any one of them the result is wrong, in one order of the threads at least."""
+    variants = [launches[key] for key in launches if key.startswith(f"{case.name}-")]
+    assert variants
+    both = (False, True)
+    spare = [i for i, launch in enumerate(variants) if all(is_right(case, launch, reverse) for reverse in both)]
+    assert tuple(spare) == case.spare

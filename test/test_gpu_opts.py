@@ -1,0 +1,256 @@
+"""GLOBAL, LOCAL, GROUP and shared memory: what cannot be mapped to a grid is refused with its reason, and barriers
+stand where a thread reads what another wrote.
+"""
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cuda_cases
+import cuda_emulator
+import numpy as np
+import pytest
+from cuda_cases import TARGET, Case, matmul, param, softmax, store
+
+from minigrad.codegen.barriers import BARRIER, place_barriers
+from minigrad.codegen.gpu import Global, Group, Local
+from minigrad.codegen.opts import Opt, Split, Thread, Vector
+from minigrad.codegen.pipeline import lower_kernel
+from minigrad.codegen.place import Bound, Place
+from minigrad.dtype import DType, dtypes
+from minigrad.renderer.cuda import render
+from minigrad.runtime.interpreter import evaluate_kernel
+from minigrad.shape.build import cast, elementwise, expand, iota, less, permute, reduce, reshape, where
+from minigrad.target import cuda_target, host_target
+from minigrad.uops import Ops, ScratchArg, UOp
+
+SOFTMAX = store(softmax(param(1, 64, 96)))
+MATMUL = store(matmul(param(1, 32, 48), param(2, 48, 64)))
+
+
+def refused(ast: UOp, *opts: Opt) -> str:
+    """The reason why the last opt does not fit; those before it do."""
+    lower_kernel(ast, TARGET, opts[:-1])
+    with pytest.raises(ValueError) as error:
+        lower_kernel(ast, TARGET, opts)
+    return str(error.value)
+
+
+# ---- what cannot be mapped
+
+def test_a_target_without_blocks_has_no_grid() -> None:
+    for opt in (Global("o0", 0), Local("o0", 0), Group("r0", 0), Place("p1", (), shared=True)):
+        with pytest.raises(ValueError, match="no blocks of threads"):
+            lower_kernel(SOFTMAX, host_target(), [opt])
+
+
+def test_a_dimension_is_x_y_or_z() -> None:
+    assert "dimension 3" in refused(SOFTMAX, Global("o0", 3))
+    assert "there is no range o7" in refused(SOFTMAX, Local("o7", 0))
+
+
+def test_a_dimension_of_the_grid_is_taken_once() -> None:
+    assert "dimension 0 of the grid is taken" in refused(MATMUL, Global("o0", 0), Global("o1", 0))
+    assert "o0 is global already" in refused(MATMUL, Global("o0", 0), Local("o0", 0))
+
+
+def test_blocks_do_not_combine_sums_and_fill_only_their_own_scratch() -> None:
+    assert "blocks cannot combine" in refused(MATMUL, Global("r0", 0))
+    assert "every block has its own" in refused(MATMUL, Place("p1", ("o0",), shared=True), Global("p1_1", 0))
+
+
+def test_one_thread_is_not_two_ranges_of_one_nest() -> None:
+    assert "o0.1 and o1.1 would be the same threads" in refused(
+        MATMUL, Split("o0", 16), Split("o1", 16), Local("o0.1", 0), Local("o1.1", 0))
+
+
+def test_threads_share_a_dimension_only_if_their_ranges_are_equally_long() -> None:
+    assert "not as long as dimension 0" in refused(
+        SOFTMAX, Split("o1", 32), Split("r0", 16), Local("o1.1", 0), Group("r0.1", 0))
+    assert "2048 threads are more than a block has" in refused(MATMUL, Local("o0", 0), Local("o1", 1)) + refused(
+        store(param(1, 4096)), Split("o0", 2048), Local("o0.1", 0))
+
+
+def test_a_sum_is_cut_among_threads_by_group_alone() -> None:
+    assert "GROUP cuts it" in refused(MATMUL, Local("r0", 0))
+    assert "o0 is no reduce's" in refused(MATMUL, Group("o0", 0))
+    assert "GROUP comes before VECTOR" in refused(
+        MATMUL, Split("r0", 4), Split("o1", 4), Vector("o1.1"), Group("r0.1", 0))
+
+
+def test_scratch_that_is_not_shared_is_filled_by_each_thread_for_itself() -> None:
+    assert "for itself" in refused(MATMUL, Place("p1", ("o0",)), Local("p1_1", 0))
+
+
+def test_a_level_of_shared_scratch_is_no_thread() -> None:
+    """Every thread would fill the one array with its own values."""
+    assert "level of shared scratch" in refused(MATMUL, Place("p1", ("o0",), shared=True), Local("o0", 0))
+    # parts that were laid out before their rows became threads have no room for each of them
+    assert "level of shared scratch" in refused(MATMUL, Split("r0", 16), Group("r0.1", 0), Local("o0", 1))
+
+
+def test_an_axis_is_not_cut_among_the_threads_of_two_kinds() -> None:
+    assert "has to stay a loop" in refused(MATMUL, Thread("o0"), Global("o0", 0))
+
+
+def test_shared_memory_has_an_end() -> None:
+    big = store(matmul(param(1, 64, 1024), param(2, 1024, 64)))
+    assert "more than the scratch" in refused(big, Place("p1", (), shared=True))
+    tiles = [Place(name, ("r0.0",), shared=True) for name in ("p1", "p2")]
+    spec = lower_kernel(big, TARGET, [Split("r0", 64), *tiles])
+    with pytest.raises(ValueError, match="32768 bytes of shared memory, a block has 30000"):
+        render(spec, replace(TARGET, scratch=30000))
+
+
+def test_targets_are_known_architectures() -> None:
+    assert cuda_target("sm_90a").block_threads == 1024
+    for arch in ("sm_70", "gfx90a", ""):
+        with pytest.raises(ValueError, match="cuda_target"):
+            cuda_target(arch)
+
+
+# ---- barriers
+
+def causal_sums(n: int) -> UOp:
+    """The sums of the rows of a @ b.T up to the diagonal. -> (n, 1)"""
+    products = reshape(matmul(param(1, n, n), permute(param(2, n, n), (1, 0))), (n, n))
+    row, column = reshape(iota(dtypes.int32, n), (n, 1)), reshape(iota(dtypes.int32, n), (1, n))
+    hidden = less(expand(row, (n, n)), expand(column, (n, n)))
+    return store(reduce(Ops.ADD, where(hidden, 0.0, products), (1,)))
+
+
+def test_a_barrier_inside_of_a_loop_whose_length_differs_among_threads_is_refused() -> None:
+    """Products inside of a row's sum are cut among threads where rows have one length, not where they end apart."""
+    opts = [Split("o0", 16), Split("r0", 16), Global("o0.0", 0), Local("o0.1", 1), Group("r0.1", 0)]
+    block = Bound("r1", ("o0.0",))
+    assert BARRIER in lower_kernel(causal_sums(64), TARGET, [opts[0], block, *opts[1:]]).linear.ops
+    thread = Bound("r1", ("o0.0", "o0.1"))
+    with pytest.raises(ValueError, match="threads of a block do not all pass alike"):
+        lower_kernel(causal_sums(64), TARGET, [opts[0], thread, *opts[1:]])
+
+
+def shared(name: str) -> UOp:
+    return UOp(Ops.SCRATCH, dtypes.float32, (), ScratchArg(name, shared=True))
+
+
+def write(memory: UOp) -> UOp:
+    index = UOp(Ops.INDEX, dtypes.index, (memory, UOp.const(dtypes.index, 0), UOp.const(dtypes.bool, True)))
+    return UOp(Ops.STORE, dtypes.void, (index, UOp.const(dtypes.float32, 1.0)))
+
+
+def read(memory: UOp) -> UOp:
+    index = UOp(Ops.INDEX, dtypes.index, (memory, UOp.const(dtypes.index, 0), UOp.const(dtypes.bool, True)))
+    return UOp(Ops.LOAD, dtypes.float32, (index,), 1)
+
+
+def loop(end: int | UOp, *body: UOp, name: str = "i") -> list[UOp]:
+    opening = UOp(Ops.LOOP, dtypes.index, (UOp.range(name, 0, end),))
+    return [opening, *body, UOp(Ops.ENDLOOP, dtypes.void, (opening,))]
+
+
+A, B = shared("a"), shared("b")
+
+
+def test_barriers_stand_between_a_write_and_its_reads_and_before_the_next_write() -> None:
+    assert place_barriers([write(A), read(A)]) == [write(A), BARRIER, read(A)]
+    assert place_barriers([write(A), write(B), read(A), read(B)]) == [write(A), write(B), BARRIER, read(A), read(B)]
+    assert place_barriers([write(A), read(A), write(A)]) == [write(A), BARRIER, read(A), BARRIER, write(A)]
+    assert place_barriers([read(A), read(A)]) == [read(A), read(A)]
+
+
+def test_memory_of_one_thread_needs_no_barrier() -> None:
+    own = UOp(Ops.SCRATCH, dtypes.float32, (), ScratchArg("own"))
+    assert place_barriers([write(own), read(own)]) == [write(own), read(own)]
+
+
+def test_a_loop_that_only_reads_has_its_barrier_before_it() -> None:
+    assert place_barriers([write(A), *loop(4, read(A))]) == [write(A), BARRIER, *loop(4, read(A))]
+
+
+def test_a_loop_follows_itself() -> None:
+    assert place_barriers(loop(4, write(A), read(A))) == loop(4, BARRIER, write(A), BARRIER, read(A))
+    inner = loop(3, read(A), name="j")
+    assert place_barriers(loop(4, write(A), *inner)) == loop(4, BARRIER, write(A), BARRIER, *inner)
+
+
+def test_a_barrier_in_a_loop_that_may_not_run_orders_nothing_after_it() -> None:
+    n = UOp.variable("n", 0, 9)
+    runs, may_run = loop(4, write(B), read(B)), loop(n, write(B), read(B))
+    ordered = loop(4, BARRIER, write(B), BARRIER, read(B))
+    assert place_barriers([write(A), *runs, read(A)]) == [write(A), *ordered, read(A)]
+    ordered = loop(n, BARRIER, write(B), BARRIER, read(B))
+    assert place_barriers([write(A), *may_run, read(A)]) == [write(A), *ordered, BARRIER, read(A)]
+
+
+# ---- numbers
+
+@pytest.fixture(scope="module")
+def compiler() -> list[str]:
+    found = cuda_emulator.find_cpp()
+    if found is None:
+        pytest.skip("no C++ compiler: neither g++ nor clang++ nor the package ziglang")
+    return found
+
+
+def outputs(ast: UOp, opts: tuple[Opt, ...], arrays: list[np.ndarray], folder: Path,
+            compiler: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """(the kernel's, the interpreter's) contents of slot 0."""
+    spec = Case("case", ast, opts).spec()
+    launch = cuda_emulator.build({"case": (cuda_cases.text_of(spec), spec.name)}, folder, compiler)["case"]
+    expected = [a.copy() for a in arrays]
+    evaluate_kernel(ast, expected, {})
+    return cuda_emulator.run(launch, spec, arrays, {})[0], expected[0]
+
+
+ROWS: tuple[Opt, ...] = (Split("o0", 4), Vector("o0.1"), Split("o0.0", 128), Global("o0.0.0", 0), Local("o0.0.1", 0))
+
+
+@pytest.mark.parametrize("dtype", [dtypes.float16, dtypes.bfloat16], ids=str)
+def test_every_16_bit_float_widens_and_narrows_to_itself(dtype: DType, compiler: list[str], tmp_path: Path) -> None:
+    bits = np.arange(1 << 16, dtype=np.uint16)
+    wide = store(cast(param(1, 1 << 16, dtype=dtype), dtypes.float32))
+    got, expected = outputs(wide, ROWS, [np.zeros(1 << 16, np.float32), bits.view(dtype.np)], tmp_path, compiler)
+    np.testing.assert_array_equal(got, expected)
+    narrow = store(cast(param(1, 1 << 16), dtype))
+    (tmp_path / "narrow").mkdir()
+    back, _ = outputs(narrow, ROWS, [np.zeros(1 << 16, dtype.np), got], tmp_path / "narrow", compiler)
+    numbers = ~np.isnan(got)
+    np.testing.assert_array_equal(back.view(np.uint16)[numbers], bits[numbers])
+    assert np.isnan(got).sum() > 100 and (back.view(np.uint16)[~numbers] & 0x7c00 == 0x7c00).all()
+
+
+@pytest.mark.parametrize("dtype", [dtypes.float16, dtypes.bfloat16], ids=str)
+def test_floats_round_to_16_bits_as_numpy_does(dtype: DType, compiler: list[str], tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    x = rng.integers(0, 1 << 32, 1 << 16, dtype=np.uint32).view(np.float32).copy()
+    # as halves: normal, denormal, too large
+    x[::2] = rng.standard_normal(1 << 15) * np.exp2(rng.integers(-26, 18, 1 << 15))
+    x[np.isnan(x)] = 1.0
+    ast = store(cast(param(1, 1 << 16), dtype))
+    got, expected = outputs(ast, ROWS, [np.zeros(1 << 16, dtype.np), x], tmp_path, compiler)
+    np.testing.assert_array_equal(got.view(np.uint16), expected.view(np.uint16))
+
+
+def test_what_blocks_and_threads_have_in_common_is_stored_once(compiler: list[str], tmp_path: Path) -> None:
+    """A maximum over everything, with a block that has a second dimension of threads nothing depends on."""
+    x = param(1, 4, 64)
+    row = reduce(Ops.MAX, x, (1,))
+    ast = UOp.sink(*(UOp(Ops.STORE, dtypes.void, (param(slot, *value.shape), value))
+                     for slot, value in ((0, row), (2, elementwise(Ops.NEG, x)))))
+    opts = (Global("o0", 0), Local("o1", 0), Split("r0", 64), Group("r0.1", 0))
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((4, 64)).astype(np.float32)
+    arrays = [np.zeros((4, 1), np.float32), x, np.zeros((4, 64), np.float32)]
+    spec = Case("case", ast, opts).spec()
+    assert "if (o1 < 1) data0" in spec.source
+    got, expected = outputs(ast, opts, arrays, tmp_path, compiler)
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_barrier_that_some_threads_never_reach_is_an_error_of_the_emulator(compiler: list[str], tmp_path: Path) -> None:
+    spec = next(c for c in cuda_cases.CASES if c.name == "softmax").spec()
+    text = cuda_cases.text_of(spec).replace("  __syncthreads();", "  if (threadIdx.x < 5) __syncthreads();", 1)
+    launch = cuda_emulator.build({"case": (text, spec.name)}, tmp_path, compiler)["case"]
+    arrays = next(c for c in cuda_cases.CASES if c.name == "softmax").arrays()
+    with pytest.raises(RuntimeError, match="part at a barrier"):
+        cuda_emulator.run(launch, spec, arrays, {})

@@ -1,0 +1,325 @@
+"""From ASTs to loop nests and lists: what is computed once, where it stands, and that kernels are right."""
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+from kernel_cases import (
+    BF16,
+    CASES,
+    F32,
+    I32,
+    Case,
+    attention,
+    causal,
+    difference,
+    exp,
+    finish_specs,
+    largest,
+    one,
+    param,
+    product,
+    run,
+    softmax,
+    store,
+    total,
+    transposed,
+)
+
+from minigrad.codegen import nest
+from minigrad.codegen.linearize import linearize
+from minigrad.codegen.lower import Loops, lower_ast
+from minigrad.codegen.opts import Split, Thread, Upcast
+from minigrad.codegen.pipeline import Lowered, lower_kernel
+from minigrad.codegen.place import Place
+from minigrad.codegen.simplify import simplify
+from minigrad.dtype import dtypes
+from minigrad.helpers import Context, prod
+from minigrad.runtime.device import get_device
+from minigrad.shape.build import add, elementwise, expand, flip, iota, less, mul, pad, reshape, shrink, where
+from minigrad.target import Target
+from minigrad.uops import Ops, ScatterArg, UOp, Variable, toposort
+from minigrad.uops.symbolic import evaluate
+
+TARGET = Target(name="CPU", arch="x86_64", vector_bytes=64, registers=32, l1=32 << 10, l2=1 << 20, l3=8 << 20, cores=2,
+                features=frozenset(), scratch=1 << 20)
+
+
+def loops_of(value: UOp) -> Loops:
+    return lower_ast(simplify(one("test", value).ast))
+
+
+def plain(value: UOp) -> Lowered:
+    return lower_kernel(one("test", value).ast, TARGET, ())
+
+
+def count(lowered: Lowered, *ops: Ops) -> int:
+    return sum(u.op in ops for u in lowered.linear.ops)
+
+
+def nodes(loops: Loops, op: Ops) -> list[UOp]:
+    return [u for u in toposort(loops.root) if u.op is op]
+
+
+# ---- right
+
+@pytest.mark.parametrize("vector_bytes", [0, 16, 32, 64], ids=["plain", "SSE", "AVX2", "AVX-512"])
+def test_every_case_equals_the_interpreter(vector_bytes: int) -> None:
+    """Without opts, and with those that the heuristic chooses for machines of three widths."""
+    device = get_device("CPU")
+    target = replace(TARGET, vector_bytes=vector_bytes or 64, registers=16 if vector_bytes < 64 else 32)
+    opts = None if vector_bytes else ()
+    specs = [finish_specs(device, lower_kernel(c.ast, target, opts)) for c in CASES.values()]
+    problems = []
+    for case, program in zip(CASES.values(), device.compile(specs)):
+        for variables in case.bindings:
+            found = difference(case, run(program, case, variables), case.expected(variables))
+            if found is not None:
+                problems.append(f"{case.name} {dict(variables)}: {found}")
+    assert not problems, "\n".join(problems)
+
+
+def test_noopt_turns_the_heuristic_off() -> None:
+    ast = one("test", product(param(1, (64, 64)), param(2, (64, 64)))).ast
+    assert lower_kernel(ast, TARGET).opts
+    with Context(NOOPT=1):
+        assert lower_kernel(ast, TARGET).opts == ()
+
+
+def test_what_the_heuristic_chose_can_be_replayed() -> None:
+    for name in ("matmul", "attention", "layernorm_statistics", "symbolic_softmax", "scatter_add"):
+        chosen = lower_kernel(CASES[name].ast, TARGET)
+        again = lower_kernel(CASES[name].ast, TARGET, chosen.opts)
+        assert [u.op for u in again.linear.ops] == [u.op for u in chosen.linear.ops] and again.opts == chosen.opts
+
+
+# ---- indices go down
+
+def test_movement_costs_nothing() -> None:
+    x = param(1, (4, 6))
+    lowered = plain(reshape(shrink(transposed(x), ((1, 5), (0, 4))), (2, 8)))
+    assert count(lowered, Ops.LOAD) == count(lowered, Ops.STORE) == 1 and count(lowered, Ops.WHERE) == 0
+
+
+def test_a_mask_becomes_a_guard_and_nothing_outside_is_loaded() -> None:
+    loops = loops_of(pad(param(1, (4,)), ((2, 3),)))
+    assert len(nodes(loops, Ops.WHERE)) == 1
+    loads = [u for u in plain(pad(param(1, (4,)), ((2, 3),))).linear.ops if u.op is Ops.LOAD]
+    assert len(loads) == 1 and loads[0].src[0].src[2].op is not Ops.CONST  # gated
+
+
+def test_a_mask_that_bounds_prove_is_gone() -> None:
+    x = shrink(pad(param(1, (8,)), ((4, 4),)), ((4, 12),))
+    assert not nodes(loops_of(add(x, 1.0)), Ops.WHERE)
+
+
+def test_iota_is_the_index_itself() -> None:
+    i = iota(I32, 6)
+    below = less(expand(reshape(i, (1, 6)), (6, 6)), expand(reshape(i, (6, 1)), (6, 6)))
+    lowered = plain(where(below, 1.0, expand(reshape(param(1, (6,)), (1, 6)), (6, 6))))
+    assert count(lowered, Ops.LOAD) == 1
+    loops = loops_of(less(i, 6))
+    assert not nodes(loops, Ops.CMPLT)  # always so
+
+
+def test_gather_reads_the_row_and_clamps_it() -> None:
+    loops = loops_of(UOp(Ops.GATHER, F32, (param(1, (5, 3)), param(2, (4,), I32))))
+    loads = nodes(loops, Ops.LOAD)
+    assert len(loads) == 2
+    row = next(u for u in loads if u.src[0].arg.slot == 1).src[1]
+    assert (row.vmin, row.vmax) == (0, 4)
+
+
+def test_a_node_reached_twice_at_equal_indices_is_computed_once() -> None:
+    e = exp(param(1, (8,)))
+    assert count(plain(add(mul(e, 2.0), mul(e, e))), Ops.EXP) == 1
+
+
+def test_a_node_reached_at_different_indices_is_computed_again() -> None:
+    e = exp(param(1, (8,)))
+    assert count(plain(add(e, flip(e, (0,)))), Ops.EXP) == 2
+
+
+def test_forty_doublings_by_flip_stay_small() -> None:
+    x = param(1, (16,))
+    for _ in range(40):
+        x = add(x, flip(x, (0,)))
+    start = time.process_time()
+    lowered = plain(x)
+    assert len(lowered.linear.ops) < 200 and time.process_time() - start < 5
+
+
+def test_deep_chains_lower_without_recursion_limits() -> None:
+    x = param(1, (8,))
+    for i in range(3000):
+        x = add(x, float(i % 7 + 1))
+    assert count(plain(x), Ops.ADD) == 3000
+
+
+# ---- loops
+
+def test_what_does_not_change_in_a_loop_stands_before_it() -> None:
+    rows, columns = param(1, (4,)), param(2, (4, 8))
+    lowered = plain(mul(expand(reshape(exp(rows), (4, 1)), (4, 8)), columns))
+    ops = [u.op for u in lowered.linear.ops]
+    second = [i for i, op in enumerate(ops) if op is Ops.LOOP][1]
+    assert ops.index(Ops.EXP) < second
+
+
+def test_reduces_over_the_same_range_and_depth_share_a_loop() -> None:
+    x = param(1, (4, 8))
+    both = add(reshape(total(x, 1), (4,)), reshape(total(mul(x, x), 1), (4,)))
+    assert count(plain(both), Ops.LOOP) == 3  # a range each: two reduces of the AST
+    tile = lower_kernel(one("t", product(param(1, (4, 8)), param(2, (8, 6)))).ast, TARGET, (Upcast("o0"), Upcast("o1")))
+    assert count(tile, Ops.LOOP) == 1 and count(tile, Ops.ACCUMULATOR) == 24 and count(tile, Ops.LOAD) == 4 + 6
+
+
+def test_a_reduce_that_reads_another_comes_after_it() -> None:
+    lowered = plain(softmax(param(1, (4, 8))))
+    names = [u.src[0].arg.name for u in lowered.linear.ops if u.op is Ops.LOOP]
+    assert names == ["o0", "r0", "r1", "o1"]
+
+
+def test_blocks_close_in_the_order_they_opened() -> None:
+    for case in CASES.values():
+        depth = 0
+        for u in lower_kernel(case.ast, TARGET, ()).linear.ops:
+            depth += (u.op is Ops.LOOP) - (u.op is Ops.ENDLOOP)
+            assert depth >= 0
+        assert depth == 0
+
+
+def test_several_stores_share_their_loops() -> None:
+    assert count(lower_kernel(CASES["adam"].ast, TARGET, ()), Ops.LOOP) == 2
+    statistics = lower_kernel(CASES["layernorm_statistics"].ast, TARGET, ())
+    names = [u.src[0].arg.name for u in statistics.linear.ops if u.op is Ops.LOOP]
+    assert names.count("o0") == 1 and count(statistics, Ops.STORE) == 3
+
+
+def test_a_store_without_an_axis_happens_once() -> None:
+    """stats (M, 1) beside (M, N), and one number beside a vector."""
+    x = param(1, (9,))
+    ast = UOp.sink(store(param(0, (9,)), mul(x, 2.0)), store(param(2, (1,)), total(x, 0)))
+    case = Case("once", ast)
+    device = get_device("CPU")
+    program, = device.compile([finish_specs(device, lower_kernel(ast, device.target, ()))])
+    assert difference(case, run(program, case, {}), case.expected({})) is None
+
+
+def test_a_fill_of_scratch_comes_before_its_readers() -> None:
+    lowered = lower_kernel(CASES["matmul_softmax"].ast, TARGET, (Place("v0", ("o0",)),))
+    names = [u.src[0].arg.name for u in lowered.linear.ops if u.op is Ops.LOOP]
+    assert names.index("v0_1") < names.index("r1")
+    assert lowered.linear.workspace >= 20 * 4 and len(lowered.scratch) == 1
+
+
+def test_scratch_arrays_lie_apart_and_aligned() -> None:
+    opts = (Place("v3", ("o0",)), Place("v1", ("o0",)), Place("p3", ()))
+    lowered = lower_kernel(CASES["attention"].ast, TARGET, opts)
+    spans = sorted((offset, offset + dtype.itemsize * prod(lowered.linear.scratch[memory].dims))
+                   for memory, (offset, dtype) in lowered.scratch.items())
+    assert len(spans) == 3 and all(start % 64 == 0 for start, _ in spans)
+    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:])) and spans[-1][1] <= lowered.linear.workspace
+
+
+# ---- types
+
+def test_halves_are_computed_and_summed_in_float32() -> None:
+    loops = loops_of(product(param(1, (3, 5), BF16), param(2, (5, 4), BF16)))
+    assert all(u.dtype is F32 for u in nodes(loops, Ops.REDUCE)) and all(u.dtype is F32 for u in nodes(loops, Ops.MUL))
+    assert all(u.src[1].dtype is BF16 for u in nodes(loops, Ops.STORE))
+
+
+def test_a_factor_that_does_not_change_leaves_its_sum() -> None:
+    x, scale = param(1, (4, 8)), param(2, (4,))
+    loops = loops_of(total(mul(x, expand(reshape(scale, (4, 1)), (4, 8))), 1))
+    (reduce,) = nodes(loops, Ops.REDUCE)
+    assert not any(u.op is Ops.MUL and u.dtype is F32 for u in toposort(reduce))
+
+
+def test_a_factor_stays_in_a_sum_of_integers_and_in_a_maximum() -> None:
+    x, scale = param(1, (4, 8), I32), param(2, (4,), I32)
+    scaled = mul(x, expand(reshape(scale, (4, 1)), (4, 8)))
+    for value in (total(scaled, 1), largest(scaled, 1)):
+        (reduce,) = nodes(loops_of(value), Ops.REDUCE)
+        assert any(u.op is Ops.MUL and u.dtype is I32 for u in toposort(reduce))
+
+
+def test_integers_that_would_overflow_are_no_indices() -> None:
+    i = iota(dtypes.int8, 100)
+    device = get_device("CPU")
+    case = one("wrapping", mul(i, 3))
+    program, = device.compile([finish_specs(device, lower_kernel(case.ast, device.target, ()))])
+    assert difference(case, run(program, case, {}), case.expected({})) is None
+
+
+# ---- facts of a kernel
+
+def test_names_tell_kind_and_sizes() -> None:
+    a, b = param(1, (4, 8)), param(2, (8, 6))
+    assert plain(product(a, b)).name == "matmul_4_6_8" and plain(total(a, 1)).name == "reduce_4_8"
+    assert plain(exp(a)).name == "elementwise_4_8"
+    assert plain(UOp(Ops.GATHER, F32, (a, param(2, (3,), I32)))).name == "gather_3_8"
+    heads = (1, 4, 8)
+    assert plain(attention(param(1, heads), param(2, heads), param(3, heads))).name.startswith("attention_4_8")
+    n = Variable("n", 1, 9)
+    assert plain(exp(shrink(param(1, (9,)), ((0, n),)))).name == "elementwise_v9"
+    scatter = UOp.sink(store(param(0, (4, 8)), param(1, (3, 8)), param(2, (3,), I32), arg=ScatterArg("set")))
+    assert lower_kernel(scatter, TARGET, ()).name.startswith("scatter")
+
+
+def test_work_is_counted_once() -> None:
+    lowered = plain(product(param(1, (4, 8)), param(2, (8, 6))))
+    assert lowered.operations == 2 * 4 * 8 * 6 and lowered.bytes == 4 * (4 * 8 + 8 * 6 + 4 * 6)
+    n = Variable("n", 1, 100)
+    symbolic = plain(exp(shrink(param(1, (100,)), ((0, n),))))
+    assert evaluate(symbolic.operations, {"n": 30}) == 30 and evaluate(symbolic.bytes, {"n": 30}) == 240
+    assert symbolic.variables == ("n",)
+
+
+def test_threads_are_the_extent_of_the_range_that_is_cut() -> None:
+    ast = CASES["matmul"].ast
+    assert lower_kernel(ast, TARGET, ()).threads == 1 and lower_kernel(ast, TARGET, (Thread("o0"),)).threads == 13
+    assert lower_kernel(ast, TARGET, (Split("o1", 16), Thread("o1.0"))).threads == 3
+    n = Variable("n", 1, 9)
+    symbolic = one("t", exp(shrink(param(1, (9, 4)), ((0, n), (0, 4))))).ast
+    assert lower_kernel(symbolic, TARGET, (Thread("o0"),)).threads is n
+
+
+def test_written_slots_and_params_are_listed() -> None:
+    lowered = lower_kernel(CASES["adam"].ast, TARGET, ())
+    assert lowered.written == (0, 1, 2) and [p.arg.slot for p in lowered.params] == [0, 1, 2, 3]
+
+
+def test_what_no_kernel_can_hold_is_refused() -> None:
+    contiguous = UOp(Ops.CONTIGUOUS, F32, (param(1, (4,)),))
+    with pytest.raises(RuntimeError, match="cannot hold"):
+        lower_kernel(UOp.sink(store(param(0, (4,)), contiguous)), TARGET, ())
+
+
+def test_the_list_is_the_same_every_time() -> None:
+    for case in list(CASES.values())[:6]:
+        first, second = (lower_kernel(case.ast, TARGET) for _ in range(2))
+        assert [u.op for u in first.linear.ops] == [u.op for u in second.linear.ops]
+
+
+def test_lowering_is_linear_in_the_number_of_nodes() -> None:
+    def seconds(n: int) -> float:
+        x = param(1, (8,))
+        for i in range(n):
+            x = elementwise(Ops.EXP if i % 9 == 0 else Ops.SQRT, add(x, float(i + 1)))
+        ast = one("long", x).ast
+        start = time.process_time()
+        linearize(lower_ast(simplify(ast)))
+        return time.process_time() - start
+    seconds(50)
+    small, large = seconds(200), seconds(1000)
+    assert large < 15 * small + 0.2
+
+
+def test_a_causal_mask_on_a_constant_start_folds_into_conditions_of_ranges() -> None:
+    loops = loops_of(causal(product(param(1, (6, 4)), param(2, (4, 6))), 2))
+    conditions = nodes(loops, Ops.CMPLT)
+    assert len(conditions) == 1 and conditions[0].src[0].dtype is dtypes.index
+    assert nest.free(conditions[0]) == {r for r in nodes(loops, Ops.RANGE) if r.arg.name.startswith("o")}
