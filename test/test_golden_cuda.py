@@ -73,14 +73,15 @@ def compile_cuda(nvrtc: Any, text: str, name: str, arch: str) -> bytes:
     assert error == nvrtc.nvrtcResult.NVRTC_SUCCESS
     options = [f"--gpu-architecture={arch}".encode(), b"--std=c++17"]
     (error,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
-    log = b" " * nvrtc.nvrtcGetProgramLogSize(program)[1]
+    # NVRTC writes where it is told: never into a bytes object, which Python shares when it is one byte long.
+    log = bytearray(nvrtc.nvrtcGetProgramLogSize(program)[1])
     nvrtc.nvrtcGetProgramLog(program, log)
     message = log.rstrip(b"\0 \n").decode()
     assert error == nvrtc.nvrtcResult.NVRTC_SUCCESS and not message, f"{name} for {arch}: {message}\n{text}"
-    cubin = b" " * nvrtc.nvrtcGetCUBINSize(program)[1]
+    cubin = bytearray(nvrtc.nvrtcGetCUBINSize(program)[1])
     nvrtc.nvrtcGetCUBIN(program, cubin)
     nvrtc.nvrtcDestroyProgram(program)
-    return cubin
+    return bytes(cubin)
 
 
 @pytest.fixture(scope="module")
