@@ -32,13 +32,15 @@ from minigrad.codegen.linearize import linearize
 from minigrad.codegen.lower import Loops, lower_ast
 from minigrad.codegen.opts import Split, Thread, Upcast
 from minigrad.codegen.pipeline import Lowered, lower_kernel
-from minigrad.codegen.place import Place
+from minigrad.codegen.place import Bound, Place
 from minigrad.codegen.simplify import simplify
 from minigrad.dtype import dtypes
 from minigrad.helpers import Context, prod
-from minigrad.runtime.device import get_device
+from minigrad.runtime.device import Buffer, get_device
+from minigrad.schedule import create_schedule
 from minigrad.shape.build import add, elementwise, expand, flip, iota, less, mul, pad, reshape, shrink, where
 from minigrad.target import Target
+from minigrad.tensor import Tensor
 from minigrad.uops import Ops, ScatterArg, UOp, Variable, toposort
 from minigrad.uops.symbolic import evaluate
 
@@ -92,6 +94,17 @@ def test_what_the_heuristic_chose_can_be_replayed() -> None:
         chosen = lower_kernel(CASES[name].ast, TARGET)
         again = lower_kernel(CASES[name].ast, TARGET, chosen.opts)
         assert [u.op for u in again.linear.ops] == [u.op for u in chosen.linear.ops] and again.opts == chosen.opts
+
+
+def test_a_causal_mask_ends_the_loops_of_attention() -> None:
+    """Every reduce over keys, and so every fill of scores, stops at the diagonal: half the work is never done."""
+    q, k, v = (Tensor.empty(1, 2, 256, 64) for _ in range(3))
+    schedule, _ = create_schedule([q.scaled_dot_product_attention(k, v, is_causal=True)._node], Buffer)
+    (kernel,) = schedule.kernels
+    bounded = {opt.range for opt in lower_kernel(kernel.ast, TARGET).opts if isinstance(opt, Bound)}
+    over_keys = {r.arg.name for u in nodes(lower_ast(simplify(kernel.ast)), Ops.REDUCE) for r in nest.parts(u)[1]
+                 if r.vmax + 1 == 256}
+    assert bounded == over_keys and len(over_keys) == 3
 
 
 # ---- indices go down

@@ -23,6 +23,10 @@ import numpy as np
 # rival to beat. Read by OpenBLAS when numpy is first imported: see __main__.py.
 OPENBLAS_CORE = "SkylakeX"
 
+# Seconds between two cases. The threads of OpenBLAS and of OpenMP go on spinning for up to 0.2 s after a call, on the
+# cores that the next case needs.
+PAUSE = 0.25
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -38,10 +42,14 @@ class Timing:
 
 
 def interleave(cases: dict[str, Callable[[], object]], rounds: int = 15, warm: int = 3) -> dict[str, Timing]:
-    """Run each case once per round; the first `warm` rounds (compiling, page faults, clocks) do not count."""
+    """Run each case once per round; the first `warm` rounds (compiling, page faults) do not count. Before each measured
+    call come a pause, so that no case meets another's threads still spinning, and one that wakes its own."""
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     for turn in range(warm + rounds):
         for name, run in cases.items():
+            if turn >= warm:
+                time.sleep(PAUSE)
+                run()
             start = time.perf_counter()
             run()
             elapsed = time.perf_counter() - start

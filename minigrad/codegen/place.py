@@ -229,7 +229,7 @@ def guards(value: UOp, outside: float | int | bool) -> list[UOp]:
                 found += conjunction(u.src[0])
                 stack.append((u.src[1], target))
             elif _is_const(u.src[1], target):
-                found += conjunction(u.src[0].logical_not())
+                found += conjunction(_bare(u.src[0]).logical_not())
                 stack.append((u.src[2], target))
         elif u.op is Ops.MUL and target == 0:
             stack += [(s, target) for s in u.src]
@@ -250,11 +250,18 @@ def _is_const(u: UOp, value: float | int | bool) -> bool:
     return u.op is Ops.CONST and bool(u.arg == value)
 
 
+def _bare(u: UOp) -> UOp:
+    """A value that several uses share, without its name."""
+    while u.op is Ops.VALUE:
+        u = u.src[0]
+    return u
+
+
 def conjunction(condition: UOp) -> list[UOp]:
     """The terms of a chain of ANDs."""
     terms, stack = [], [condition]
     while stack:
-        c = stack.pop()
+        c = _bare(stack.pop())
         if c.op is Ops.AND:
             stack += c.src
         else:

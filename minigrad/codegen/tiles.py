@@ -473,6 +473,6 @@ def _stream_outputs(loops: Loops, view: NestView, target: Target) -> None:
         if memory.op is Ops.PARAM:
             for n in memory.arg.shape:
                 size *= n
-            if size > 2 * max(target.l3, 1 << 20):
+            if size > max(target.l3, 1 << 20):
                 attempt(loops, NonTemporal(memory.arg.slot), target)
 
