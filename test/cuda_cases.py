@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,10 @@ from minigrad.codegen.gpu import Global, Group, Local
 from minigrad.codegen.opts import Opt, Split, Upcast, Vector
 from minigrad.codegen.pipeline import Lowered, lower_kernel
 from minigrad.codegen.place import Bound, Place
-from minigrad.dtype import DType, dtypes, round_bfloat16
+from minigrad.dtype import DType, dtypes, from_numpy, round_bfloat16
 from minigrad.renderer.base import ProgramSpec
 from minigrad.renderer.cuda import render
+from minigrad.runtime.device import Buffer, Program, get_device
 from minigrad.shape import ShapeTracker
 from minigrad.shape.build import (
     add,
@@ -77,6 +78,27 @@ class Case:
 def text_of(spec: ProgramSpec) -> str:
     """The file that NVRTC compiles."""
     return "\n\n".join([*spec.prelude, spec.source]) + "\n"
+
+
+def without_a_barrier(spec: ProgramSpec) -> list[ProgramSpec]:
+    """The kernel once for each of its barriers, without that one."""
+    lines = spec.source.split("\n")
+    return [replace(spec, source="\n".join(lines[:i] + lines[i + 1:]))
+            for i, line in enumerate(lines) if "__syncthreads();" in line]
+
+
+def compile_emulated(specs: Sequence[ProgramSpec]) -> list[Program]:
+    return get_device("CUDA_EMULATED").compile(specs)
+
+
+def run(program: Program, arrays: Sequence[Array], variables: Mapping[str, int] | None = None) -> list[Array]:
+    """The buffers' contents after a launch on the emulator; what is written is not there before."""
+    buffers = [Buffer("CUDA_EMULATED", a.shape, from_numpy(a.dtype)) for a in arrays]
+    for slot, (buffer, array) in enumerate(zip(buffers, arrays)):
+        if slot not in program.spec.written:
+            buffer.copyin(np.ascontiguousarray(array).data)
+    get_device("CUDA_EMULATED").launch(program, buffers, variables or {})
+    return [b.numpy() for b in buffers]
 
 
 def _random(rng: np.random.Generator, param: UOp) -> Array:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import cuda_cases
-import cuda_emulator
 import numpy as np
 import pytest
 from cuda_cases import CASES, Case
 
 from minigrad.dtype import widen_bfloat16
 from minigrad.renderer.base import ProgramSpec
+from minigrad.runtime.device import Program
 from minigrad.runtime.interpreter import evaluate_kernel
 from minigrad.spec import check_linear
 from minigrad.uops import Ops
@@ -104,60 +104,44 @@ def test_nvrtc_refuses_what_is_wrong(nvrtc: Any) -> None:
         compile_cuda(nvrtc, text.replace("__syncthreads", "__syncthread"), "softmax", "sm_90")
 
 
-# ---- numbers, on the CPU
+# ---- numbers, on the emulator
 
 SHARED = [case for case in CASES if "__shared__" in spec_of(case.name).source]
 
 
-def without_a_barrier(text: str) -> list[str]:
-    """The text once for each of its barriers, without that one."""
-    lines = text.split("\n")
-    return ["\n".join(lines[:i] + lines[i + 1:]) for i, line in enumerate(lines) if "__syncthreads();" in line]
-
-
 @pytest.fixture(scope="module")
-def launches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def programs() -> dict[str, Program]:
     """The kernels by their cases' names; "softmax-1" is softmax without its second barrier."""
-    compiler = cuda_emulator.find_cpp()
-    if compiler is None:
-        pytest.skip("no C++ compiler: neither g++ nor clang++ nor the package ziglang")
-    kernels = {}
+    specs = {}
     for case in CASES:
         spec = spec_of(case.name)
-        text = cuda_cases.text_of(spec)
-        for key, variant in [("", text), *((f"-{i}", t) for i, t in enumerate(without_a_barrier(text)))]:
-            kernels[case.name + key] = variant, spec.name
-    return cuda_emulator.build(kernels, tmp_path_factory.mktemp("cuda"), compiler)
-
-
-def is_right(case: Case, launch: Any, reverse: bool) -> bool:
-    """Whether all buffers hold what the interpreter computes."""
-    arrays = case.arrays()
-    expected = [a.copy() for a in arrays]
-    evaluate_kernel(case.ast, expected, case.variables)
-    for got, e in zip(cuda_emulator.run(launch, spec_of(case.name), arrays, case.variables, reverse), expected):
-        if got.dtype == np.uint16:
-            got, e = widen_bfloat16(got), widen_bfloat16(e)
-        if not np.allclose(got, e, rtol=case.tolerance, atol=case.tolerance * np.abs(e).max()):
-            return False
-    return True
+        specs[case.name] = spec
+        specs |= {f"{case.name}-{i}": variant for i, variant in enumerate(cuda_cases.without_a_barrier(spec))}
+    return dict(zip(specs, cuda_cases.compile_emulated(list(specs.values()))))
 
 
 @each_case
-def test_kernel_computes_what_the_interpreter_does(case: Case, launches: dict[str, Any]) -> None:
-    assert is_right(case, launches[case.name], False)
-    # the order in which threads run changes nothing
-    one, other = (cuda_emulator.run(launches[case.name], spec_of(case.name), case.arrays(), case.variables, reverse)
-                  for reverse in (False, True))
-    for a, b in zip(one, other):
-        np.testing.assert_array_equal(a.view(np.uint8), b.view(np.uint8))
+def test_kernel_computes_what_the_interpreter_does(case: Case, programs: dict[str, Program]) -> None:
+    arrays = case.arrays()
+    expected = [a.copy() for a in arrays]
+    evaluate_kernel(case.ast, expected, case.variables)
+    for got, e in zip(cuda_cases.run(programs[case.name], arrays, case.variables), expected):
+        if got.dtype == np.uint16:
+            got, e = widen_bfloat16(got), widen_bfloat16(e)
+        n = case.variables.get("n", len(e))     # what is behind a symbolic end was not written
+        np.testing.assert_allclose(got[:n], e[:n], rtol=case.tolerance, atol=case.tolerance * np.abs(e).max())
 
 
 @pytest.mark.parametrize("case", SHARED, ids=lambda case: case.name)
-def test_no_barrier_may_go(case: Case, launches: dict[str, Any]) -> None:
-    """Without any one of them the result is wrong, in one order of the threads at least."""
-    variants = [launches[key] for key in launches if key.startswith(f"{case.name}-")]
+def test_no_barrier_may_go(case: Case, programs: dict[str, Program]) -> None:
+    """Without any one of them threads race."""
+    variants = [programs[key] for key in programs if key.startswith(f"{case.name}-")]
     assert variants
-    both = (False, True)
-    spare = [i for i, launch in enumerate(variants) if all(is_right(case, launch, reverse) for reverse in both)]
+    spare = []
+    for number, program in enumerate(variants):
+        try:
+            cuda_cases.run(program, case.arrays(), case.variables)
+            spare.append(number)
+        except RuntimeError as error:
+            assert "without a barrier in between" in str(error)
     assert tuple(spare) == case.spare

@@ -4,10 +4,8 @@ stand where a thread reads what another wrote.
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import cuda_cases
-import cuda_emulator
 import numpy as np
 import pytest
 from cuda_cases import TARGET, Case, matmul, param, softmax, store
@@ -184,54 +182,43 @@ def test_a_barrier_in_a_loop_that_may_not_run_orders_nothing_after_it() -> None:
 
 # ---- numbers
 
-@pytest.fixture(scope="module")
-def compiler() -> list[str]:
-    found = cuda_emulator.find_cpp()
-    if found is None:
-        pytest.skip("no C++ compiler: neither g++ nor clang++ nor the package ziglang")
-    return found
-
-
-def outputs(ast: UOp, opts: tuple[Opt, ...], arrays: list[np.ndarray], folder: Path,
-            compiler: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def outputs(ast: UOp, opts: tuple[Opt, ...], arrays: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """(the kernel's, the interpreter's) contents of slot 0."""
-    spec = Case("case", ast, opts).spec()
-    launch = cuda_emulator.build({"case": (cuda_cases.text_of(spec), spec.name)}, folder, compiler)["case"]
+    program, = cuda_cases.compile_emulated([Case("case", ast, opts).spec()])
     expected = [a.copy() for a in arrays]
     evaluate_kernel(ast, expected, {})
-    return cuda_emulator.run(launch, spec, arrays, {})[0], expected[0]
+    return cuda_cases.run(program, arrays)[0], expected[0]
 
 
 ROWS: tuple[Opt, ...] = (Split("o0", 4), Vector("o0.1"), Split("o0.0", 128), Global("o0.0.0", 0), Local("o0.0.1", 0))
 
 
 @pytest.mark.parametrize("dtype", [dtypes.float16, dtypes.bfloat16], ids=str)
-def test_every_16_bit_float_widens_and_narrows_to_itself(dtype: DType, compiler: list[str], tmp_path: Path) -> None:
+def test_every_16_bit_float_widens_and_narrows_to_itself(dtype: DType) -> None:
     bits = np.arange(1 << 16, dtype=np.uint16)
     wide = store(cast(param(1, 1 << 16, dtype=dtype), dtypes.float32))
-    got, expected = outputs(wide, ROWS, [np.zeros(1 << 16, np.float32), bits.view(dtype.np)], tmp_path, compiler)
+    got, expected = outputs(wide, ROWS, [np.zeros(1 << 16, np.float32), bits.view(dtype.np)])
     np.testing.assert_array_equal(got, expected)
     narrow = store(cast(param(1, 1 << 16), dtype))
-    (tmp_path / "narrow").mkdir()
-    back, _ = outputs(narrow, ROWS, [np.zeros(1 << 16, dtype.np), got], tmp_path / "narrow", compiler)
+    back, _ = outputs(narrow, ROWS, [np.zeros(1 << 16, dtype.np), got])
     numbers = ~np.isnan(got)
     np.testing.assert_array_equal(back.view(np.uint16)[numbers], bits[numbers])
     assert np.isnan(got).sum() > 100 and (back.view(np.uint16)[~numbers] & 0x7c00 == 0x7c00).all()
 
 
 @pytest.mark.parametrize("dtype", [dtypes.float16, dtypes.bfloat16], ids=str)
-def test_floats_round_to_16_bits_as_numpy_does(dtype: DType, compiler: list[str], tmp_path: Path) -> None:
+def test_floats_round_to_16_bits_as_numpy_does(dtype: DType) -> None:
     rng = np.random.default_rng(1)
     x = rng.integers(0, 1 << 32, 1 << 16, dtype=np.uint32).view(np.float32).copy()
     # as halves: normal, denormal, too large
     x[::2] = rng.standard_normal(1 << 15) * np.exp2(rng.integers(-26, 18, 1 << 15))
     x[np.isnan(x)] = 1.0
     ast = store(cast(param(1, 1 << 16), dtype))
-    got, expected = outputs(ast, ROWS, [np.zeros(1 << 16, dtype.np), x], tmp_path, compiler)
+    got, expected = outputs(ast, ROWS, [np.zeros(1 << 16, dtype.np), x])
     np.testing.assert_array_equal(got.view(np.uint16), expected.view(np.uint16))
 
 
-def test_what_blocks_and_threads_have_in_common_is_stored_once(compiler: list[str], tmp_path: Path) -> None:
+def test_what_blocks_and_threads_have_in_common_is_stored_once() -> None:
     """A maximum over everything, with a block that has a second dimension of threads nothing depends on."""
     x = param(1, 4, 64)
     row = reduce(Ops.MAX, x, (1,))
@@ -243,14 +230,5 @@ def test_what_blocks_and_threads_have_in_common_is_stored_once(compiler: list[st
     arrays = [np.zeros((4, 1), np.float32), x, np.zeros((4, 64), np.float32)]
     spec = Case("case", ast, opts).spec()
     assert "if (o1 < 1) data0" in spec.source
-    got, expected = outputs(ast, opts, arrays, tmp_path, compiler)
+    got, expected = outputs(ast, opts, arrays)
     np.testing.assert_array_equal(got, expected)
-
-
-def test_barrier_that_some_threads_never_reach_is_an_error_of_the_emulator(compiler: list[str], tmp_path: Path) -> None:
-    spec = next(c for c in cuda_cases.CASES if c.name == "softmax").spec()
-    text = cuda_cases.text_of(spec).replace("  __syncthreads();", "  if (threadIdx.x < 5) __syncthreads();", 1)
-    launch = cuda_emulator.build({"case": (text, spec.name)}, tmp_path, compiler)["case"]
-    arrays = next(c for c in cuda_cases.CASES if c.name == "softmax").arrays()
-    with pytest.raises(RuntimeError, match="part at a barrier"):
-        cuda_emulator.run(launch, spec, arrays, {})

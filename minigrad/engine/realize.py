@@ -180,7 +180,7 @@ def print_line(device: Device, spec: ProgramSpec, lines: Sequence[str], variable
     profile.count_time(spec.name, line, seconds, operations, moved)
     threads = min(evaluate(spec.threads, variables), device.target.cores)
     print(profile.kernel_line(GlobalCounters.kernels, device.name, spec.name, threads, os.path.basename(line), seconds,
-                              operations, moved, roofs_of(device)))
+                              operations, moved, roofs_of(device)), device.remark())
 
 
 def roofs_of(device: Device) -> profile.Roofs | None:

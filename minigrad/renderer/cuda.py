@@ -1,6 +1,6 @@
 """CUDA C++ for NVIDIA GPUs, without headers: what NVRTC compiles as it is.
 
-    extern "C" __global__ void NAME(float *__restrict__ data0, const float *__restrict__ data1, ..., int n)
+    extern "C" __global__ void NAME(float *__restrict__ data0, const float *__restrict__ data1, ..., long long n_value)
 
 Buffers by slot, then the variables by name. A thread computes the element of its block's and its own index; there is
 no early return, so all threads of a block reach each barrier. Vectors are CUDA's own (float4); their arithmetic is
@@ -10,6 +10,8 @@ the vector: buffers are 16-byte aligned.
 float16 and bfloat16 are held as unsigned shorts and converted by functions whose device body is one instruction.
 """
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from ..codegen.linearize import stored_dims
 from ..codegen.pipeline import Lowered
@@ -291,14 +293,27 @@ def render(lowered: Lowered, target: Target) -> ProgramSpec:
     for p in lowered.params:
         constant = "" if p.arg.slot in written else "const "
         parameters.append(f"{constant}{renderer.types[p.dtype.name]} *__restrict__ data{p.arg.slot}")
-    parameters += [f"{renderer.index_type} {name}" for name in lowered.variables]
+    parameters += [f"long long {name}_value" for name in lowered.variables]
+    values = [f"  const {renderer.index_type} {name} = {name}_value;" for name in lowered.variables]
     one = index_const(1)
     grid = tuple(ssimplify(renderer.specials.get(("block", d), one)) for d in range(3))
     block = tuple(int(renderer.specials.get(("thread", d), one).arg) for d in range(3))
     head = f"extern \"C\" __global__ void __launch_bounds__({prod(block)}) {lowered.name}({', '.join(parameters)}) {{"
-    source = "\n".join([head, *arrays, *body, "}"])
+    source = "\n".join([head, *values, *arrays, *body, "}"])
     return ProgramSpec(lowered.name, source, renderer.prelude(), lowered.variables, 1, 0, lowered.written,
                        lowered.operations, lowered.bytes, lowered.opts, grid, block, shared)
+
+
+def join_kernels(specs: Sequence[ProgramSpec]) -> tuple[str, list[str]]:
+    """(one text of many kernels, each in a namespace of its own: kernel_0, kernel_1, ..., their symbols)."""
+    parts, symbols = list[str](), list[str]()
+    for number, spec in enumerate(specs):
+        taken = spec.name in symbols
+        symbols.append(f"{spec.name}__{number}" if taken else spec.name)
+        head, tail = (f"#define {spec.name} {symbols[-1]}\n", f"#undef {spec.name}\n") if taken else ("", "")
+        prelude = "\n\n".join(spec.prelude)
+        parts.append(f"namespace kernel_{number} {{\n{prelude}\n{head}#line 1\n{spec.source}\n{tail}}}\n")
+    return "\n".join(parts), symbols
 
 
 def _arrays(lowered: Lowered, renderer: CudaRenderer) -> tuple[list[str], int]:

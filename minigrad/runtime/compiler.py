@@ -56,6 +56,7 @@ class Compiler:
     version: str            # the first line of --version
     flags: tuple[str, ...]
     features: frozenset[str]
+    language: str = "c"
 
     @property
     def identity(self) -> str:
@@ -68,7 +69,7 @@ class Compiler:
 
     def compile(self, source: str, extra_flags: tuple[str, ...] = ()) -> bytes:
         """C text -> the bytes of a relocatable object. CompileError with the compiler's message and the source."""
-        words = [*self.command, *self.flags, *extra_flags, "-c", "-x", "c", "-", "-o"]
+        words = [*self.command, *self.flags, *extra_flags, "-c", "-x", self.language, "-", "-o"]
         if self.kind == "clang":
             output = self._run([*words, "-"], source)
         else:  # gcc's assembler seeks in its output, so that it must be a file

@@ -34,6 +34,7 @@ DEVICES = {
     "CPU": ("minigrad.runtime.cpu", "CPUDevice"),
     "NUMPY": ("minigrad.runtime.interpreter", "NumpyDevice"),
     "NULL": ("minigrad.runtime.null", "NullDevice"),
+    "CUDA_EMULATED": ("extra.cuda_emulated.device", "EmulatedDevice"),     # a tool of the repository
 }
 _lock = fork_safe_lock()
 
@@ -319,6 +320,10 @@ class Device(ABC):
         """One line for DEBUG=1."""
         return self.name
 
+    def remark(self) -> str:
+        """What DEBUG=2 adds to the line of the kernel that ran last."""
+        return ""
+
 
 def check_buffers(spec: ProgramSpec, buffers: Sequence[Buffer], what: str = "launch") -> None:
     """RuntimeError if a kernel would write a read-only buffer, ValueError if it lacks one."""
@@ -338,7 +343,7 @@ def canonical_name(name: str) -> str:
     known = _canonical.get(name)
     if known is not None:
         return known
-    found = re.fullmatch(r"([A-Za-z]+)(?::(\d+))?", name)
+    found = re.fullmatch(r"([A-Za-z_]+)(?::(\d+))?", name)
     if found is None or found.group(1).upper() not in DEVICES:
         raise ValueError(f"no device {name!r}; there are {', '.join(DEVICES)}")
     number = int(found.group(2) or 0)

@@ -142,7 +142,9 @@ def _read_sections(data: bytes) -> list[_Section]:
     return sections
 
 
-def _read_symbols(data: bytes, sections: list[_Section]) -> list[_Symbol]:
+def read_symbols(data: bytes) -> list[_Symbol]:
+    """All symbols of an object. ElfError: it is damaged."""
+    sections = _read_sections(data)
     tables = [section for section in sections if section.kind == SYMTAB]
     if len(tables) != 1 or tables[0].link >= len(sections):
         raise ElfError(f"expected one symbol table, found {len(tables)}")
@@ -159,8 +161,8 @@ def _read_symbols(data: bytes, sections: list[_Section]) -> list[_Symbol]:
 
 
 def _is_loaded(section: _Section) -> bool:
-    if not section.flags & ALLOC or section.name.startswith((".eh_frame", ".note")):
-        return False                    # nothing unwinds through kernels
+    if not section.flags & ALLOC or section.name.startswith((".eh_frame", ".note", ".init_array")):
+        return False                    # nothing unwinds through kernels, and a sanitizer's start has nothing to do
     if section.flags & THREAD_LOCAL or section.kind not in LOADED_TYPES:
         if section.size:
             raise ElfError(f"section {section.name} (type {section.kind:#x}) is not supported")
@@ -170,7 +172,7 @@ def _is_loaded(section: _Section) -> bool:
 
 def _parse(data: bytes) -> _Image:
     sections = _read_sections(data)
-    symbols = _read_symbols(data, sections)
+    symbols = read_symbols(data)
     loaded = [_is_loaded(section) for section in sections]
     relocations = []
     for section in sections:
