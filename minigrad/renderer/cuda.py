@@ -276,6 +276,8 @@ class CudaRenderer(CStyle):
             return
         for i in range(count):
             test = gate if len(index.src) == 3 else gate & index_const(i).lt(index.src[3])
+            if test.op is Ops.CONST and not test.arg:       # behind the last valid one
+                continue
             head = "" if test.op is Ops.CONST else f"if ({self.condition(test)}) "
             element = f"{self.pointer(index.src[0])}[{self.index(index.src[1] + i)}]"
             self.write(f"{head}{element} = {self.lookup(self.component(value, i))};")
