@@ -90,6 +90,9 @@ EQUAL: list[tuple[str, str, tuple[Opt, ...]]] = [
     ("bound by a causal mask", "attention", (Bound("r1", ("o1",)), Bound("r2", ("o1",)), Bound("r3", ("o1",)))),
     ("bound by a mask, in tiles", "cumulative_sum", (Split("o1", 4), Bound("r0", ("o1.0",), 8), Split("r0", 8))),
     ("bound, then split with a rest", "cumulative_sum", (Bound("r0", ("o1",)), Split("r0", 8), Vector("r0.1"))),
+    ("peeled, then cut among threads", "matmul", (Peel("o0", 4), Peel("o1", 16), Thread("o0"))),
+    ("cut among threads inside of peeled loops", "matmul", (Peel("o0", 4), Split("o1", 16), Peel("o1.0", 1),
+                                                           Vector("o1.1"), Thread("o1.0"))),
     ("bound and peeled", "cumulative_sum", (Bound("r0", ("o1",)), Peel("r0", -1), Peel("o1", 5))),
     ("carry of blocks", "matmul", (Split("r0", 8), Carry("r0.0", "o0"))),
     ("carry of blocks, tiled", "matmul", (Split("r0", 8), Carry("r0.0", "o1"), Split("o1", 16), Upcast("r0.1"),
@@ -175,7 +178,7 @@ def test_thread_cuts_one_outer_loop_once() -> None:
     assert reason("matmul", Thread("o1"), Thread("o0")) == "o0 is cut already"
     assert "not a loop around everything" in reason("matmul", Thread("r0"))
     assert "not a loop around everything" in reason("layernorm_statistics", Thread("o1"))
-    assert "not a loop around everything" in reason("matmul", Thread("o0"), Peel("o0", 4))
+    assert "not a loop around everything" in reason("matmul", Thread("o0"), Peel("o0", 4), Split("o0'", 2))
     assert "not a loop around everything" in reason("elementwise", Thread("o1.1"), Split("o1", 16), Vector("o1.1"))
 
 

@@ -48,22 +48,28 @@ def merge_neighbours(loops: Loops, target: Target) -> None:
 
 
 def cut_among_threads(loops: Loops, target: Target) -> None:
-    """The outermost range that keeps all cores busy; of those only ranges on which every reduce outside of fills
-    depends.
+    """The outermost range that keeps all cores busy, about equally; of those only ranges on which every reduce outside
+    of fills depends.
     """
-    if not target.has_threads or loops.thread is not None:
+    if not target.has_threads or loops.thread is not None or _work(loops.root) < LEAST_WORK:
         return
-    ranges = parts(loops.root)[1] or (
-        parts(parts(loops.root)[0][0])[1] if parts(loops.root)[0][0].op is Ops.END else ()
-    )
-    candidates = [r for r in ranges if r.arg.kind == "loop" and _length(r) > 1]
-    if not candidates or _work(loops.root) < LEAST_WORK:
-        return
-    reduces = [u for u in nest.order(loops.root) if u.op is Ops.REDUCE]
-    heavy = [r for r in candidates if all(r in nest.free(u) or not nest.free(u) & set(ranges) for u in reduces)]
-    wide = [r for r in heavy if _length(r) >= 4 * target.cores] + [r for r in heavy if _length(r) >= target.cores]
-    for r in [*wide, *heavy, *candidates]:
-        if attempt(loops, Thread(r.arg.name), target):
+    around: dict[str, set[UOp]] = {}  # the loops around what is stored, outermost first; the parts of a peeled one
+    waiting = [loops.root]
+    for closer in waiting:
+        body, ranges, _ = parts(closer)
+        for r in ranges:
+            if r.arg.kind == "loop":
+                around.setdefault(r.arg.name.rstrip("'"), set()).add(r)
+        waiting += [s for s in body if s.op is Ops.END]
+    every = frozenset().union(*around.values())
+    reduces = [nest.free(u) & every for u in nest.order(loops.root) if u.op is Ops.REDUCE]
+    lengths = {name: max(r.src[1].vmax for r in rs) - min(r.src[0].vmin for r in rs) for name, rs in around.items()}
+    candidates = [name for name, length in lengths.items() if length > 1]
+    heavy = [name for name in candidates if all(outer & around[name] for outer in reduces if outer)]
+    equal = [n for n in heavy if -(-lengths[n] // target.cores) * target.cores <= 1.1 * lengths[n]]
+    enough = [n for n in heavy if lengths[n] >= target.cores]
+    for name in dict.fromkeys([*equal, *enough, *heavy, *candidates]):
+        if attempt(loops, Thread(name), target):
             return
 
 

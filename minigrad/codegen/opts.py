@@ -240,7 +240,7 @@ class Order(Opt):
 
 @dataclass(frozen=True)
 class Thread(Opt):
-    """The range that is cut among threads: an outermost range of the root."""
+    """The range that is cut among threads: one around everything that is stored, or the parts it was peeled into."""
 
     range: str
 
@@ -249,11 +249,11 @@ class Thread(Opt):
             return f"{loops.thread} is cut already"
         if self.range in loops.serial:
             return "the order of a scatter's index axes is fixed"
-        found = [r for r in nest.ranges_named(loops.root, self.range) if r.arg.kind == "loop"]
-        ends = _root_ends(loops.root)
-        if len(found) != 1 or any(found[0] not in parts(e)[1] for e in ends):
+        found = {r for r in nest.order(loops.root) if r.op is Ops.RANGE and r.arg.kind == "loop"
+                 and r.arg.name.rstrip("'") == self.range}
+        if not _around_all(loops.root, found):
             return f"{self.range} is not a loop around everything that is stored"
-        if nest.free(found[0]) != {found[0]}:
+        if any(nest.free(r) != {r} for r in found):
             return f"the bounds of {self.range} depend on other ranges"
         return None
 
@@ -261,10 +261,11 @@ class Thread(Opt):
         loops.thread = self.range
 
 
-def _root_ends(root: UOp) -> list[UOp]:
-    """The outermost ENDs that have ranges."""
-    body, ranges, _ = parts(root)
-    return [root] if ranges or not body else [e for s in body if s.op is Ops.END for e in _root_ends(s)] or [root]
+def _around_all(root: UOp, ranges: set[UOp]) -> bool:
+    """Whether each statement stands in a loop over just one of the ranges."""
+    body, own, _ = parts(root)
+    inside = len(ranges.intersection(own))
+    return inside == 1 if inside else all(s.op is Ops.END and _around_all(s, ranges) for s in body)
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,7 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
     operands = needed + may
     if any(rows in x.moved_by for x in operands):
         return not must
-    width = _panel(view, down, target)
+    width = _panel(view, down, o, target)
     moved = frozenset().union(*(x.moved_by for x in operands))
     along = o.arg.name
     if view.level:  # inside of a fill: at the outer loops on which the operands depend
@@ -313,15 +313,20 @@ def _widest(target: Target) -> int:
     return max(4, target.vector_bytes // 4) * (4 if target.registers >= 32 else 2)
 
 
-def _panel(view: NestView, down: list[UOp], target: Target) -> int:
-    """Columns of a panel: half of the widest where the panel of a deep reduce would not stay in the second cache."""
+def _panel(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
+    """Columns of a panel of `o`: half of the widest where the panel of a deep reduce would not stay in the second
+    cache; narrower where that makes the largest share of the threads, which is whole panels, smaller.
+    """
     depth = _block(view, down, target)
     if not depth:
         depth = 1
         for r in parts(down[0])[1]:
             depth *= _length(r)
-    wide = _widest(target)
-    return wide if depth * wide * 4 * len(down) <= target.l2 * 3 // 4 else wide // 2
+    lanes, wide = max(4, target.vector_bytes // 4), _widest(target)
+    if depth * wide * 4 * len(down) > target.l2 * 3 // 4:
+        wide //= 2
+    widths = [wide] if view.level else range(wide, wide // 2 - 1, -lanes)
+    return min(widths, key=lambda width: -(-_length(o) // width // target.cores) * width)
 
 
 def _rows_of_lanes(loops: Loops, view: NestView, across: list[UOp], target: Target) -> int:
@@ -391,7 +396,7 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
     name = o.arg.name
     split = f"{name}.1"
     if nest.ranges_named(loops.root, split) and not nest.ranges_named(loops.root, name):
-        inner, length = split, _panel(view, down, target)      # cut into panels already
+        inner, length = split, _panel(view, down, o, target)      # cut into panels already
         if _length(o) % length:
             attempt(loops, Peel(f"{name}.0", at=_length(o) // length), target)
     else:
@@ -399,7 +404,7 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
     rows = _row_range(view, down, o) if down else None
     while lanes > 4 and lanes > length:
         lanes //= 2
-    vectors = ACCUMULATORS
+    vectors = length // lanes if inner == split else ACCUMULATORS
     while vectors > 1 and lanes * vectors > length:
         vectors //= 2
     reduces = max(1, len(down))
