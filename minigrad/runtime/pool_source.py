@@ -2,8 +2,9 @@
 
 Every thread of a job walks the same table of kernels from its first entry to its last. An entry's axis is cut into
 equal parts, one for each thread; where an entry's flag says so the threads meet first. A meeting costs 35 to 60 ns on
-two cores. Between jobs a worker spins, then yields, then sleeps; threads that wait for each other inside a job spin,
-then yield, so that more threads than cores make progress.
+two cores. Who waits spins for some 0.1 ms, then sleeps, and is woken by whom it waits for. It never yields: a thread
+that yields to another process's gets its core back at the scheduler's next tick, milliseconds after what it waited for;
+one that sleeps gets it back when woken.
 
 No header is included, since some compilers come without any: what is needed of the C library is declared by hand.
 """
@@ -21,7 +22,6 @@ typedef unsigned long ulong;
 int pthread_create(ulong *thread, const void *attributes, void *(*start)(void *), void *argument);
 int pthread_join(ulong thread, void **result);
 int pthread_sigmask(int how, const ulong *set, ulong *old);
-int sched_yield(void);
 int sched_getcpu(void);
 int sched_getaffinity(int thread, ulong size, ulong *mask);
 int sched_setaffinity(int thread, ulong size, const ulong *mask);
@@ -45,7 +45,7 @@ int clock_gettime(int clock, long *time);
 #define PUBLISH(place, value) __atomic_store_n(&(place), value, __ATOMIC_SEQ_CST)
 #define LOOK(place) __atomic_load_n(&(place), __ATOMIC_SEQ_CST)
 
-enum { SPINS = 2000, YIELDS = 300, ALL_TO_ALL = 4, MASK_WORDS = 16 };
+enum { SPINS = 6000, ALL_TO_ALL = 4, MASK_WORDS = 16 };
 
 struct entry {                             /* one kernel of a table; pool.py packs it as "PPPiiii" */
     kernel *function;
@@ -64,10 +64,13 @@ struct job {
     long threads;
 };
 
+struct count {                             /* counted up by one thread, waited for by others */
+    int number, sleepers;
+} __attribute__((aligned(128)));
+
 struct worker {
-    int ticket __attribute__((aligned(128)));      /* its caller counts it up: there is a job */
-    int asleep;
-    ulong arrived __attribute__((aligned(128)));   /* the last meeting that this thread has reached */
+    struct count tickets;                  /* its caller counts: there is a job */
+    struct count arrived;                  /* the meetings that this thread has reached */
     char *workspace;
     struct pool *pool;
     ulong thread;
@@ -78,8 +81,8 @@ struct pool {
     struct job job;
     long home;                             /* the CPU of the calling thread, or -1 */
     int stop;
-    ulong meetings;                        /* so far, all jobs together */
-    ulong released __attribute__((aligned(128)));  /* the last meeting that everyone has reached */
+    int meetings;                          /* so far, all jobs together */
+    struct count released;                 /* the meetings that everyone has reached */
     struct worker workers[];               /* workers[0] is the calling thread */
 };
 
@@ -91,22 +94,34 @@ static long now(void) {
     return time[0] * 1000000000 + time[1];
 }
 
-static void wait_until(ulong *place, ulong number) {
-    for (int turn = 0; (long)(READ(*place) - number) < 0; turn++) {
+/* Numbers wrap around; those compared are never far apart. */
+static int wait_until(struct count *count, int number) {
+    for (int turn = 0;; turn++) {
+        int seen = READ(count->number);
+        if (seen - number >= 0) return seen;
         if (turn < SPINS) PAUSE();
-        else sched_yield();
+        else {
+            __atomic_fetch_add(&count->sleepers, 1, __ATOMIC_SEQ_CST);
+            if (LOOK(count->number) == seen) syscall(FUTEX, &count->number, FUTEX_WAIT, seen, 0L, 0L, 0);
+            __atomic_fetch_sub(&count->sleepers, 1, __ATOMIC_SEQ_CST);
+        }
     }
 }
 
+static void reach(struct count *count, int number) {
+    PUBLISH(count->number, number);
+    if (LOOK(count->sleepers)) syscall(FUTEX, &count->number, FUTEX_WAKE, 1L << 30, 0L, 0L, 0);
+}
+
 /* Everyone's writes before the meeting are seen by everyone after it. */
-static void meet(struct pool *pool, long self, long threads, ulong number) {
-    WRITE(pool->workers[self].arrived, number);
+static void meet(struct pool *pool, long self, long threads, int number) {
+    reach(&pool->workers[self].arrived, number);
     if (threads <= ALL_TO_ALL) {
         for (long other = 0; other < threads; other++)
             if (other != self) wait_until(&pool->workers[other].arrived, number);
     } else if (self == 0) {
         for (long other = 1; other < threads; other++) wait_until(&pool->workers[other].arrived, number);
-        WRITE(pool->released, number);
+        reach(&pool->released, number);
     } else {
         wait_until(&pool->released, number);
     }
@@ -123,9 +138,9 @@ static void run_entry(const struct entry *entry, const long *variables, long lo,
 }
 
 /* Run one thread's part of the job. Returns the number of the last meeting, which is not held here. */
-static ulong walk(struct pool *pool, long self) {
+static int walk(struct pool *pool, long self) {
     struct job job = pool->job;
-    ulong number = pool->meetings;
+    int number = pool->meetings;
     char *workspace = pool->workers[self].workspace;
     for (long i = 0; i < job.count; i++) {
         const struct entry *entry = job.entries + i;
@@ -143,25 +158,7 @@ static ulong walk(struct pool *pool, long self) {
     return number + 1;
 }
 
-static int wait_for_ticket(struct worker *worker, int seen) {
-    for (int turn = 0;; turn++) {
-        int ticket = READ(worker->ticket);
-        if (ticket != seen) return ticket;
-        if (turn < SPINS) PAUSE();
-        else if (turn < SPINS + YIELDS) sched_yield();
-        else {
-            PUBLISH(worker->asleep, 1);
-            if (LOOK(worker->ticket) == seen) syscall(FUTEX, &worker->ticket, FUTEX_WAIT, seen, 0L, 0L, 0);
-            PUBLISH(worker->asleep, 0);
-            turn = 0;
-        }
-    }
-}
-
-static void give_ticket(struct worker *worker) {
-    PUBLISH(worker->ticket, worker->ticket + 1);
-    if (LOOK(worker->asleep)) syscall(FUTEX, &worker->ticket, FUTEX_WAKE, 1, 0L, 0L, 0);
-}
+static void give_ticket(struct worker *worker) { reach(&worker->tickets, worker->tickets.number + 1); }
 
 static void pin(long cpu) {
     ulong mask[MASK_WORDS] = {0};
@@ -186,10 +183,9 @@ static void *worker_main(void *argument) {
     struct pool *pool = worker->pool;
     pin(worker->cpu);
     for (int seen = 0;;) {
-        seen = wait_for_ticket(worker, seen);
+        seen = wait_until(&worker->tickets, seen + 1);
         if (READ(pool->stop)) return 0;
-        ulong last = walk(pool, worker->number);
-        WRITE(worker->arrived, last);
+        reach(&worker->arrived, walk(pool, worker->number));
     }
 }
 
@@ -228,7 +224,7 @@ long pool_run(struct pool *pool, const struct entry *entries, long count, const 
         go_home(pool);
         for (long i = 1; i < threads; i++) give_ticket(pool->workers + i);
     }
-    ulong last = walk(pool, 0);
+    int last = walk(pool, 0);
     if (threads > 1) {
         for (long i = 1; i < threads; i++) wait_until(&pool->workers[i].arrived, last);
         pool->meetings = last;
