@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from ..dtype import DType, dtypes
 from ..uops import ELEMENTWISE, Ops, SpecialArg, UOp, toposort
 from ..uops.symbolic import rebuild
-from ..uops.uop import TRUE, add_scaled, bounds, index_const, linear
+from ..uops.uop import FALSE, TRUE, add_scaled, bounds, index_const, linear
 from . import nest
 from .barriers import place_barriers
 from .lower import Loops, reduce_identity
@@ -318,20 +318,21 @@ class _Walk:
         from_place = _terms(gate)
         gates = [g for g in gates if g not in from_place] + from_place + self.once(node, memory)
         found = [r for r in nest.free(node) if r.arg.kind == "lane"]
-        here = path
         if not found:
             condition = _conjoin(gates)
-            self.append_store(memory, flat, (condition, None), self.emit_all(value, here), node.arg, here)
+            if condition is not FALSE:
+                self.append_store(memory, flat, (condition, None), self.emit(value, path), node.arg, path)
             return
         (lane,) = found
         size = lane.src[1].arg
         step, base = _stride(flat, lane)
         split = _lane_gate(gates, lane, size) if step == 1 and node.arg != "add" else None
         if split is not None:
-            vector = self.emit_all(value, here)
-            if vector.dtype.count == 1:
-                vector = self.append(UOp(Ops.BROADCAST, value.dtype.vec(size), (vector,) * size), here)
-            self.append_store(memory, base, split, vector, node.arg, here)
+            if split[0] is not FALSE:
+                vector = self.emit(value, path)
+                if vector.dtype.count == 1:
+                    vector = self.append(UOp(Ops.BROADCAST, value.dtype.vec(size), (vector,) * size), path)
+                self.append_store(memory, base, split, vector, node.arg, path)
             return
         for i in range(size):
             one = nest.store(
@@ -341,7 +342,7 @@ class _Walk:
                 _at_lane(gate, lane, i),
                 None if node.arg == "stream" else node.arg,
             )
-            self.emit_store(one, here)
+            self.emit_store(one, path)
 
     def once(self, node: UOp, memory: UOp) -> list[UOp]:
         """Of the blocks and threads that would all store the same, the first does."""
@@ -353,17 +354,12 @@ class _Walk:
         }
         return [r.lt(1) for place, r in first.items() if place not in spread]
 
-    def emit_all(self, value: UOp, path: list[Block]) -> UOp:
-        return self.emit(value, path)
-
     def append_store(self, memory: UOp, flat: UOp, gate: tuple[UOp, UOp | None], value: UOp, mode: str | None,
                      path: list[Block]) -> None:
         condition, valid = gate
         for x in (flat, condition, valid):
             if x is not None:
                 self.emit_data_of(x, path)
-        if condition.op is Ops.CONST and not condition.arg:
-            return
         where = (memory, self.resolve(flat, path), self.resolve(condition, path))
         index = UOp(Ops.INDEX, dtypes.index, where if valid is None else (*where, self.resolve(valid, path)))
         self.append(UOp(Ops.STORE, dtypes.void, (index, value), mode), path)

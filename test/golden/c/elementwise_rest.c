@@ -34,7 +34,5 @@ void elementwise_1003(void *const *buffers, const long *variables, long lo, long
     *(f32x16u *)(data0 + o0_0t * 64 + 16) = 1.0f + v6;
     f32x16 v7 = mg_load_f32x16(data1 + o0_0t * 64 + 32, -o0_0t * 64 + 971);
     mg_store_f32x16(data0 + o0_0t * 64 + 32, -o0_0t * 64 + 971, 1.0f + v7);
-    float v8 = 1.0f + 0.0f;
-    f32x16 v9 = v8 - (f32x16){};
   }
 }
