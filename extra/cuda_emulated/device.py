@@ -18,8 +18,7 @@ import ctypes
 import functools
 import time
 from bisect import bisect_right, insort
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,14 +27,13 @@ import numpy as np
 from minigrad.codegen.pipeline import Lowered
 from minigrad.renderer.base import ProgramSpec
 from minigrad.renderer.cuda import join_kernels, render
-from minigrad.runtime.compiler import CompileError, Compiler, find_compiler
-from minigrad.runtime.device import Buffer, Program, check_buffers
+from minigrad.runtime.compiler import Compiler, find_compiler
+from minigrad.runtime.device import Buffer, Program
 from minigrad.runtime.elf import LoadedObject, load_elf, read_symbols
-from minigrad.runtime.host import HostDevice
-from minigrad.runtime.locks import fork_safe_lock
+from minigrad.runtime.gpu import GPUDevice, Grid
+from minigrad.runtime.memory import Allocator
 from minigrad.runtime.objects import build
 from minigrad.target import Target, cuda_target
-from minigrad.uops.symbolic import evaluate
 
 FOLDER = Path(__file__).parent
 COMMON = ("-std=c++17", "-fPIC", "-fno-exceptions", "-fno-rtti", "-fno-stack-protector", "-fno-ident", "-w",
@@ -134,21 +132,37 @@ def load_kernels(text: str, symbols: Sequence[str]) -> Code:
     return Code(loaded, start, max(stop for _, stop, _ in arrays), arrays)
 
 
-class EmulatedDevice(HostDevice):
-    """A GPU of compute capability 9.0 in slow motion. `counts` are those of the last launch."""
+def open_window(slot: int, nbytes: int) -> int:
+    """The address at which a launch sees the buffer of a slot: its content has to be there. MemoryError."""
+    start = ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_uint, ctypes.c_ulong)(machine()["emulated_window"])(slot, nbytes)
+    if not start:
+        raise MemoryError(f"the emulator has no memory for a copy of the {nbytes} bytes of buffer {slot}")
+    return start
 
-    is_host = False
+
+def start_launch(code: Code, kernel: int, slots: Sequence[Slot], values: Sequence[int], grid: Grid,
+                 block: tuple[int, ...]) -> Launch:
+    """Run a kernel until it ends or errs. MemoryError."""
+    arguments = [*(ctypes.c_ulong(s.start) for s in slots), *map(ctypes.c_longlong, values)]
+    places = (ctypes.c_void_p * len(arguments))(*map(ctypes.addressof, arguments))
+    launch = Launch(kernel, ctypes.addressof(places), Index(*grid), Index(*block), len(slots),
+                    (Slot * len(slots))(*slots), code.shared, code.shared_bytes)
+    if ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(Launch))(machine()["emulated_launch"])(launch) == 2:
+        raise MemoryError("the emulator has no memory for threads")
+    return launch
+
+
+class EmulatedDevice(GPUDevice):
+    """A GPU of compute capability 9.0 in slow motion. `counts` are those of the last launch."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         compilers()
         self.counts = Counts()
-        self._programs: dict[tuple[str, tuple[str, ...], str], tuple[Code, int]] = {}
-        self._lock = fork_safe_lock()
-        # which bytes of each block were written, by the block's address
-        self._written: dict[int, np.ndarray] = {}
-        self._starts: list[int] = []
-        self._freed: deque[tuple[int, int]] = deque()
+        self.memory = Allocator()
+        self._starts: list[int] = []                    # of blocks, in order
+        self._sizes: dict[int, int] = {}
+        self._written: dict[int, np.ndarray] = {}       # which of a block's bytes were written
 
     @property
     def target(self) -> Target:
@@ -163,29 +177,19 @@ class EmulatedDevice(HostDevice):
     # ---- memory
 
     def allocate(self, nbytes: int) -> int:
-        with self._lock:
-            self._forget_freed()
-            ptr = super().allocate(nbytes)
-            self._written[ptr] = np.zeros(nbytes, np.uint8)
-            insort(self._starts, ptr)
-            return ptr
+        ptr = super().allocate(nbytes)
+        self._written[ptr] = np.zeros(nbytes, np.uint8)
+        return ptr
 
-    def free(self, ptr: int, nbytes: int) -> None:
-        self._freed.append((ptr, nbytes))
+    def new_block(self, nbytes: int) -> int:
+        ptr = self.memory.allocate(nbytes)
+        insort(self._starts, ptr)
+        self._sizes[ptr] = nbytes
+        return ptr
 
-    def _forget_freed(self) -> None:
-        """What finalisers gave back: its marks go before its memory is handed out again."""
-        while self._freed:
-            ptr, nbytes = self._freed.popleft()
-            del self._written[ptr]
-            self._starts.remove(ptr)
-            super().free(ptr, nbytes)
-
-    @property
-    def memory_in_use(self) -> int:
-        with self._lock:
-            self._forget_freed()
-        return super().memory_in_use
+    def drop_block(self, ptr: int) -> None:
+        self._starts.remove(ptr)
+        self.memory.free(ptr, self._sizes.pop(ptr))
 
     def written(self, ptr: int, nbytes: int) -> np.ndarray:
         """Which bytes of a part of a block were written: 1, else 0."""
@@ -193,60 +197,39 @@ class EmulatedDevice(HostDevice):
         return self._written[start][ptr - start:ptr - start + nbytes]
 
     def copyin(self, ptr: int, data: memoryview) -> None:
-        super().copyin(ptr, data)
+        ctypes.memmove(ptr, data.tobytes(), data.nbytes)
         self.written(ptr, data.nbytes)[:] = 1
+
+    def copyout(self, data: memoryview, ptr: int) -> None:
+        ctypes.memmove((ctypes.c_char * data.nbytes).from_buffer(data), ptr, data.nbytes)
 
     # ---- kernels
 
     def render(self, lowered: Lowered) -> ProgramSpec:
         return render(lowered, self.target)
 
-    def compile(self, specs: Sequence[ProgramSpec]) -> list[Program]:
-        keys = [(spec.name, spec.prelude, spec.source) for spec in specs]
-        missing = {key: spec for key, spec in zip(keys, specs) if key not in self._programs}
-        if missing:
-            try:
-                text, symbols = join_kernels(list(missing.values()))
-                code = load_kernels(text, symbols)
-            except CompileError:
-                if len(missing) == 1:
-                    raise
-                return [self.compile([spec])[0] for spec in specs]      # so that the error shows the one at fault
-            for number, key in enumerate(missing):
-                self._programs[key] = code, code.loaded[f"call_{number}"]
-        return [Program(spec, self._programs[key][1], self._programs[key][0]) for spec, key in zip(specs, keys)]
+    def build(self, specs: Sequence[ProgramSpec]) -> list[tuple[int, object]]:
+        code = load_kernels(*join_kernels(specs))
+        return [(code.loaded[f"call_{number}"], code) for number in range(len(specs))]
 
-    def launch(self, program: Program, buffers: Sequence[Buffer], variables: Mapping[str, int],
-               wait: bool = True) -> float:
-        """Run a kernel to its end; seconds. RuntimeError: it does what it must not; the buffers are as they were."""
-        spec, code = program.spec, program.code
-        check_buffers(spec, buffers)
+    def run(self, program: Program, buffers: Sequence[Buffer], values: Sequence[int], grid: Grid, wait: bool) -> float:
+        """RuntimeError: the kernel does what it must not; the buffers are then as they were."""
+        code = program.code
         assert isinstance(code, Code)
         began = time.perf_counter()
         with self._lock:
-            slots = (Slot * len(buffers))(*(self._slot(number, b) for number, b in enumerate(buffers)))
-            values = [*(ctypes.c_ulong(s.start) for s in slots),
-                      *(ctypes.c_longlong(variables[name]) for name in spec.variables)]
-            arguments = (ctypes.c_void_p * len(values))(*(ctypes.addressof(v) for v in values))
-            launch = Launch(
-                program.handle, ctypes.addressof(arguments), Index(*(evaluate(n, variables) for n in spec.grid)),
-                Index(*spec.block), len(slots), slots, code.shared, code.shared_bytes)
-            failed = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(Launch))(machine()["emulated_launch"])(launch)
-            if failed == 2:
-                raise MemoryError(f"{spec.name} on {self.name}: no memory for its threads")
-            if failed:
-                raise RuntimeError(f"{spec.name} on {self.name}: {self.explain(launch.report, code, buffers)}")
-            for number in spec.written:
+            slots = [self._slot(number, buffer) for number, buffer in enumerate(buffers)]
+            launch = start_launch(code, program.handle, slots, values, grid, program.spec.block)
+            if launch.report.fault:
+                raise RuntimeError(f"{program.name} on {self.name}: {self.explain(launch.report, code, buffers)}")
+            for number in program.spec.written:
                 ctypes.memmove(buffers[number].ptr, slots[number].start, slots[number].bytes)
             self.counts = launch.counts
         return time.perf_counter() - began
 
     def _slot(self, number: int, buffer: Buffer) -> Slot:
         """The buffer's content, copied to where a kernel finds it."""
-        window = ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_uint, ctypes.c_ulong)(machine()["emulated_window"])
-        start = window(number, buffer.nbytes)
-        if not start:
-            raise MemoryError(f"{self.name}: no memory for a copy of {buffer!r}")
+        start = open_window(number, buffer.nbytes)
         ctypes.memmove(start, buffer.ptr, buffer.nbytes)
         return Slot(start, buffer.nbytes, buffer.dtype.itemsize, self.written(buffer.ptr, buffer.nbytes).ctypes.data)
 

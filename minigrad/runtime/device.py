@@ -34,6 +34,7 @@ DEVICES = {
     "CPU": ("minigrad.runtime.cpu", "CPUDevice"),
     "NUMPY": ("minigrad.runtime.interpreter", "NumpyDevice"),
     "NULL": ("minigrad.runtime.null", "NullDevice"),
+    "CUDA": ("minigrad.runtime.cuda", "CUDADevice"),
     "CUDA_EMULATED": ("extra.cuda_emulated.device", "EmulatedDevice"),     # a tool of the repository
 }
 _lock = fork_safe_lock()
