@@ -13,6 +13,8 @@ import os
 import re
 from dataclasses import dataclass
 
+# of the words for an x86 processor, the beginnings of those that name instructions for computing
+INSTRUCTION_SETS = r"abm|adx|aes|amx|avx|bmi|cx16|f16c|fma|gfni|lahf|movbe|pclmul|pni|popcnt|sha_ni|sse|ssse|v[ap]"
 WORDS_OF_FEATURES = ("flags", "Features")  # the line of /proc/cpuinfo, on x86 and on ARM
 
 
@@ -38,6 +40,11 @@ class Target:
     def has(self, *features: str) -> bool:
         """Whether the processor has all of these features."""
         return self.features.issuperset(features)
+
+    def instruction_sets(self) -> frozenset[str]:
+        """The features that name instructions which a compiler may choose: what machine code needs of a processor."""
+        pattern = INSTRUCTION_SETS if self.arch == "x86_64" else ""
+        return frozenset({self.arch, *(word for word in self.features if re.match(pattern, word))})
 
     def lanes(self, itemsize: int) -> int:
         """Elements of `itemsize` bytes in one vector register, at least 1."""

@@ -3,11 +3,13 @@ import cProfile
 import random
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import pytest
 
 from minigrad.dtype import dtypes
+from minigrad.engine import realize
 from minigrad.engine.jit import JitError, TinyJit
 from minigrad.engine.profile import GlobalCounters
 from minigrad.helpers import Context
@@ -790,3 +792,24 @@ def test_weights_that_are_pending_are_computed_once() -> None:
 def test_a_jit_of_something_that_is_no_function_is_refused() -> None:
     with pytest.raises(TypeError, match="expected a function"):
         TinyJit(3)
+
+
+def test_schedules_are_not_traced_while_a_call_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracing sees which code of the user runs; it would slow down everything below `realize`."""
+    traced: list[bool] = []
+
+    def create_schedule(*arguments: Any) -> Any:
+        traced.append(sys.getprofile() is not None)
+        return inner(*arguments)
+
+    inner = realize.create_schedule
+    monkeypatch.setattr(realize, "create_schedule", create_schedule)
+
+    @TinyJit
+    def step(x: Tensor) -> Tensor:
+        y = (x + 1).realize()
+        traced.append(sys.getprofile() is not None)
+        return y
+
+    step(Tensor([1.0]).realize())
+    assert traced == [False, True]

@@ -17,8 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigrad import Tensor, dtypes
-from minigrad.nn import safetensors as format
-from minigrad.nn.safetensors import SafetensorsError, parse, parse_header, write_header
 from minigrad.nn.state import (
     get_parameters,
     get_state_dict,
@@ -26,8 +24,10 @@ from minigrad.nn.state import (
     safe_load,
     safe_load_metadata,
     safe_save,
-    write_atomically,
 )
+from minigrad.runtime import safetensors as format
+from minigrad.runtime.disk import write_atomically
+from minigrad.runtime.safetensors import SafetensorsError, parse, parse_header, write_header
 
 
 def make_file(header: Any, data: bytes = b"") -> memoryview:
@@ -260,7 +260,7 @@ def test_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_process_killed_while_saving_leaves_a_whole_file(tmp_path: Path) -> None:
     program = (
-        "import sys; from minigrad.nn.state import write_atomically\n"
+        "import sys; from minigrad.runtime.disk import write_atomically\n"
         "i = 0\n"
         "while True:\n"
         "    i += 1; write_atomically(sys.argv[1], [bytes([i % 251]) * 1000 for _ in range(300)])\n"

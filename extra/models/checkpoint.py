@@ -25,7 +25,8 @@ from extra.models.tokenizers import Tokenizer
 from minigrad import Tensor, dtypes, nn
 from minigrad.dtype import DType
 from minigrad.nn.gguf import gguf_load
-from minigrad.nn.state import safe_load, safe_save, write_atomically
+from minigrad.nn.state import safe_load, safe_save
+from minigrad.runtime.disk import write_atomically
 
 DTYPES: dict[str, DType] = {"f32": dtypes.float32, "bf16": dtypes.bfloat16, "f16": dtypes.float16}
 MAX_CONFIG_BYTES = 1 << 20

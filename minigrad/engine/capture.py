@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..dtype import dtypes
+from ..dtype import DType, dtypes
 from ..helpers import DEBUG
 from ..runtime.device import Buffer, Device, GraphRunner, Launch, get_device
 from ..schedule.graph import toposort
@@ -29,7 +29,7 @@ from . import guards as guarding
 from .guards import Guards, Holder
 from .profile import GlobalCounters
 from .realize import device_of_buffers, lock, print_line, uninterrupted
-from .recording import Recording, Step, equal_data
+from .recording import Recording, equal_data
 
 # ---- what a call returns, described
 
@@ -112,6 +112,17 @@ class State:
     update: bool
 
 
+@dataclass(frozen=True)
+class Expected:
+    """An argument tensor as recorded: elements of its buffer, its view of them, and the first that has this buffer."""
+
+    size: int
+    dtype: DType
+    device: str
+    tracker: ShapeTracker
+    first: int
+
+
 class Describer:
     """Describes tensors of one recorded call, and nested containers of them."""
 
@@ -186,7 +197,9 @@ class Captured:
     operations: sint
     moved: sint                             # bytes read and written
     kernels: int
-    steps: list[Step]
+    recording: Recording
+    expected: tuple[Expected, ...]          # the arguments
+    given: dict[str, tuple[int, int]]       # bounds of the variables that are arguments
     wrap: Callable[[UOp, str], Any]
     host: list[tuple[Buffer, Callable[[], bytes]]]      # written from Python before each replay
     by_number: dict[int, Output] = field(default_factory=dict)
@@ -330,7 +343,7 @@ class Captured:
     def _profile(self, variables: Mapping[str, int], replaced: dict[int, dict[tuple[int, int], Buffer]],
                  arguments: list[Any]) -> None:
         """Runs with a line for each kernel."""
-        steps = iter(self.steps)
+        steps = iter(self.recording.steps)
         for i, segment in enumerate(self.segments):
             if isinstance(segment, tuple):
                 next(steps)
@@ -375,9 +388,10 @@ def arena_buffers(recording: Recording, outputs: set[int]) -> dict[int, Buffer]:
     return found
 
 
-def capture(recording: Recording, guards: Guards, result: Any, states: list[State], given: frozenset[str],
-            pins: dict[int, Buffer], wrap: Callable[[UOp, str], Any]) -> Captured:
-    """The graph of a recording. `states`: places that each call fills with a tensor that it made."""
+def capture(recording: Recording, guards: Guards, result: Any, states: list[State], given: dict[str, tuple[int, int]],
+            pins: dict[int, Buffer], expected: tuple[Expected, ...], wrap: Callable[[UOp, str], Any]) -> Captured:
+    """The graph of a recording. `states`: places that each call fills with a tensor that it made; `given`: bounds of
+    the variables that are arguments."""
     made = [d for d in (*flatten(result), *(state.made for state in states)) if isinstance(d, Made)]
     roots = {m.number if recording.memory[m.number].root is None else recording.memory[m.number].root for m in made}
     outputs = {root for root in roots if root is not None and recording.memory[root].kind == "fresh"}
@@ -394,7 +408,8 @@ def capture(recording: Recording, guards: Guards, result: Any, states: list[Stat
     holders = {holder.place: holder for holder in guards.holders}
     captured = Captured(
         guards=guards, result=result, buffers=buffers, segments=segments, outputs=[], states=states,
-        pins=pins, wrap=wrap, host=_host_written(recording, buffers), steps=recording.steps,
+        pins=pins, wrap=wrap, host=_host_written(recording, buffers), recording=recording, expected=expected,
+        given=given,
         inputs=[(m.which, number, places[number]) for number, m in enumerate(recording.memory) if m.kind == "argument"],
         carried=[(holders[m.which], number, places[number]) for number, m in enumerate(recording.memory)
                  if m.kind == "state"],

@@ -27,25 +27,27 @@ from __future__ import annotations
 import functools
 import types
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import numpy as np
 
 from ..helpers import DEBUG, DEV, EAGER, NOFUSE, NOOPT
 from ..runtime.device import Buffer
+from ..runtime.disk import PathLike
 from ..runtime.locks import fork_safe_lock
 from ..schedule import without_collector
 from ..shape.build import split_view
 from ..uops import Ops, UOp, toposort
 from ..uops.symbolic import substitute
 from . import guards as guarding
-from .capture import Captured, Describer, State, Value, capture, flatten, unbind
+from .capture import Captured, Describer, Expected, State, Value, capture, flatten, unbind
 from .guards import Guards, Holder, Jitted
 from .profile import GlobalCounters
 from .reach import CodeTracer, collect, tensors_below
 from .realize import recorder, recording
 from .recording import Difference, Recording
+from .saved import LoadedGraph, load_graph, save_graph
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,12 +66,13 @@ class JitError(RuntimeError):
 class Call:
     """One call's arguments: `key` (what a graph depends on), the tensors, values of variables, the other objects."""
 
-    __slots__ = ("buffers", "has_history", "key", "objects", "tensors", "variables")
+    __slots__ = ("bounds", "buffers", "has_history", "key", "objects", "tensors", "variables")
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.tensors: list[Any] = []
         self.buffers: list[Buffer] = []
         self.variables: dict[str, int] = {}
+        self.bounds: dict[str, tuple[int, int]] = {}    # of the variables
         self.objects: list[Any] = []
         self.has_history = False        # a tensor was computed from others that want gradients
         parts: list[Any] = []
@@ -153,6 +156,7 @@ class Call:
     def _note(self, node: UOp) -> None:
         variable, value = node.unbind()
         name = variable.arg.name
+        self.bounds[name] = variable.arg.low, variable.arg.high
         if self.variables.setdefault(name, value) != value:
             raise ValueError(f"variable {name} is bound to {self.variables[name]} and to {value} in one call")
 
@@ -188,6 +192,22 @@ class TinyJit(Jitted, Generic[P, R]):
         self.captured: Captured | None = None
         self.recordings = 0
         self.reason = "first call"
+
+    # ---- for other processes
+
+    def save(self, path: PathLike, weights: bool = True) -> None:
+        """Writes the graph used or made last to a file that `load` reads: see `saved.py`."""
+        save_graph(self._graph(), path, self.name, weights)
+
+    @staticmethod
+    def load(path: PathLike, weights: Mapping[str, Any] | None = None) -> LoadedGraph:
+        """The graph of a file, called with the recorded call's tensors in order and variables by name."""
+        return load_graph(path, weights)
+
+    def _graph(self) -> Captured:
+        if self.captured is None:
+            raise JitError(f"jit {self.name}: there is no graph yet ({self.reason}): call it twice first")
+        return self.captured
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
@@ -277,8 +297,8 @@ class TinyJit(Jitted, Generic[P, R]):
         if session.odd is not None:
             self.reason = session.odd
             return
-        captured = capture(recorded, session.guards, session.result, session.states, frozenset(session.call.variables),
-                           session.pins, guarding.tensor_type._wrap)  # type: ignore[attr-defined]
+        captured = capture(recorded, session.guards, session.result, session.states, session.call.bounds, session.pins,
+                           session.expected, guarding.tensor_type._wrap)  # type: ignore[attr-defined]
         entry.captures.insert(0, captured)
         del entry.captures[MOST_CAPTURES:]
         entry.previous = None
@@ -310,6 +330,9 @@ class Session:
         arguments = {buffer: i for i, buffer in reversed(list(enumerate(call.buffers))) if i not in self.pins}
         self.recording = Recording(arguments, {buffer: tuple(found) for buffer, found in places.items()})
         self.guards = before
+        views = [(buffer, unbind(split_view(tensor.uop)[1])) for buffer, tensor in zip(call.buffers, call.tensors)]
+        self.expected = tuple([Expected(buffer.size, buffer.dtype, buffer.device, view, call.buffers.index(buffer))
+                               for buffer, view in views])
         self.result: Any = None
         self.states: list[State] = []
         self.odd: str | None = None     # what a replay cannot do

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -85,6 +86,20 @@ def uninterrupted() -> Iterator[None]:
             previous(*pending[0])
 
 
+@contextmanager
+def untraced() -> Iterator[None]:
+    """No tracing of calls inside of the block, in this thread: a recorder needs to see the user's code, not ours."""
+    trace = sys.getprofile()
+    if recorder() is None or not callable(trace):
+        yield
+        return
+    sys.setprofile(None)
+    try:
+        yield
+    finally:
+        sys.setprofile(trace)
+
+
 def is_realized(node: UOp) -> bool:
     """A BUFFER or a VIEW of one."""
     return node.op is Ops.BUFFER or (node.op is Ops.VIEW and node.src[0].op is Ops.BUFFER)
@@ -99,7 +114,7 @@ def realize(sinks: Sequence[UOp], register: Callable[[dict[UOp, UOp]], None] | N
     pending = [sink for sink in dict.fromkeys(sinks) if not is_realized(sink)]
     answer = {sink: sink for sink in sinks}
     if pending:
-        with lock:
+        with lock, untraced():
             if SPEC:
                 check(TENSOR, *pending)
             schedule, results = create_schedule(pending, Buffer)

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.dtype import DType, dtypes
-from minigrad.nn.safetensors import SafetensorsError, TensorInfo, checked_size
 from minigrad.nn.state import mapped_tensors
 from minigrad.runtime.disk import map_file
+from minigrad.runtime.safetensors import SafetensorsError, TensorInfo, checked_size
 from minigrad.tensor import Tensor
 
 MAX_DIMENSIONS = 4

@@ -10,10 +10,7 @@ with every process that maps the same file. They are read-only; assigning to one
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,14 +18,13 @@ from typing import Any
 import numpy as np
 
 from minigrad.dtype import dtypes
-from minigrad.nn import safetensors
-from minigrad.nn.safetensors import SafetensorsError, TensorInfo
+from minigrad.runtime import safetensors
 from minigrad.runtime.device import Buffer, default_device, get_device
-from minigrad.runtime.disk import MappedFile, map_file
+from minigrad.runtime.disk import MappedFile, PathLike, map_file, write_atomically
+from minigrad.runtime.safetensors import SafetensorsError, TensorInfo
 from minigrad.tensor import Tensor
 from minigrad.uops import Ops, UOp
 
-PathLike = str | os.PathLike[str]
 INDEX_NAME = "model.safetensors.index.json"
 MAX_INDEX_BYTES = 100_000_000
 
@@ -121,45 +117,6 @@ def tensor_bytes(tensor: Tensor) -> memoryview:
     """A tensor's elements, in row-major order, as bytes."""
     bits = tensor.bitcast(dtypes.uint16) if tensor.dtype is dtypes.bfloat16 else tensor
     return np.ascontiguousarray(bits.detach().numpy()).reshape(-1).view(np.uint8).data
-
-
-def write_atomically(path: PathLike, parts: Iterable[bytes | memoryview]) -> None:
-    """Replace a file by `parts` in one step. A process killed meanwhile leaves the old file whole, and beside it
-    ".NAME.partial", which the next save takes over; the lock on it lets two processes save in turn."""
-    target = Path(os.path.realpath(path))
-    partial = target.with_name(f".{target.name}.partial")
-    with _locked_file(partial) as file:
-        os.ftruncate(file, 0)
-        for part in parts:
-            rest = memoryview(part).cast("B")
-            while rest:
-                rest = rest[os.write(file, rest[: 1 << 30]) :]
-        os.fsync(file)
-        os.replace(partial, target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the new name itself
-    finally:
-        os.close(folder)
-
-
-@contextlib.contextmanager
-def _locked_file(path: Path) -> Iterator[int]:
-    """The file, open for writing and locked. Who held the lock before may have renamed it away: then it is not the
-    file at `path` any more, and another one is made."""
-    while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            try:
-                current = os.stat(path)
-            except FileNotFoundError:
-                continue
-            if os.path.samestat(os.fstat(file), current):
-                yield file
-                return
-        finally:
-            os.close(file)
 
 
 # --- loading ----------------------------------------------------------------------------------------------------------

@@ -22,8 +22,9 @@ from minigrad.runtime.device import Buffer, Launch, Program, check_buffers
 from minigrad.runtime.elf import ElfError, LoadedObject
 from minigrad.runtime.host import HostDevice
 from minigrad.runtime.locks import fork_safe_lock
-from minigrad.runtime.objects import load_object, machine_key
+from minigrad.runtime.objects import build, load_object, machine_key, offer_object, support_source
 from minigrad.runtime.pool import Pool, get_pool, thread_count
+from minigrad.runtime.pool_source import POOL_SOURCE
 from minigrad.runtime.probe import probe
 from minigrad.target import host_target
 from minigrad.uops.symbolic import evaluate
@@ -121,6 +122,27 @@ class CPUDevice(HostDevice):
                 cache.put(f"program {machine} {key}", f"{name} {symbol}".encode())
                 found[key] = code, symbol
         return found
+
+    # ---- code for other processes
+
+    def pack(self, specs: Sequence[ProgramSpec]) -> tuple[dict[str, bytes], list[tuple[str, str]]]:
+        batches = split_batches({str(number): spec for number, spec in enumerate(specs)}, self.target.cores)
+        sources = [join_sources(batch) for batch in batches]
+        support = support_source(self.compiler)     # not every machine has what this compiler takes for granted
+        code, places = {"pool": build(POOL_SOURCE, self.compiler)}, dict[str, tuple[str, str]]()
+        for number, data in enumerate(compile_all(self.compiler, [support + source for source, _ in sources])):
+            if isinstance(data, CompileError):
+                raise data
+            code[f"code {number}"] = data
+            places |= {key: (f"code {number}", symbol) for key, symbol in zip(batches[number], sources[number][1])}
+        return code, [places[str(number)] for number in range(len(specs))]
+
+    def unpack(self, specs: Sequence[ProgramSpec], code: Mapping[str, bytes], places: Sequence[tuple[str, str]]
+               ) -> list[Program]:
+        offer_object(POOL_SOURCE, code["pool"])
+        objects = {name: load_object(code[name], self.compiler) for name in dict.fromkeys(name for name, _ in places)}
+        return [Program(spec, objects[name][symbol], objects[name], is_small(spec, SMALL))
+                for spec, (name, symbol) in zip(specs, places)]
 
     # ---- run
 

@@ -290,6 +290,15 @@ class Device(ABC):
     def compile(self, specs: Sequence[ProgramSpec]) -> list[Program]:
         """Compile kernels, as few compiler calls as sensible. CompileError with the source of the one that failed."""
 
+    def pack(self, specs: Sequence[ProgramSpec]) -> tuple[dict[str, bytes], list[tuple[str, str]]]:
+        """Code of kernels for other processes, by name; for each kernel the name of its code and its own in there."""
+        raise RuntimeError(f"{self.name} has no code that another process can load")
+
+    def unpack(self, specs: Sequence[ProgramSpec], code: Mapping[str, bytes], places: Sequence[tuple[str, str]]
+               ) -> list[Program]:
+        """Programs of what `pack` gave, without compiling. ValueError if the code is damaged."""
+        raise RuntimeError(f"{self.name} loads no code of another process")
+
     @abstractmethod
     def launch(self, program: Program, buffers: Sequence[Buffer], variables: Mapping[str, int],
                wait: bool = True) -> float:

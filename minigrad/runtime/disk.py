@@ -1,4 +1,5 @@
-"""Files as read-only buffers, without a copy: pages are read when a kernel first touches them.
+"""Files as read-only buffers, without a copy: pages are read when a kernel first touches them; files replaced in one
+step.
 
     weights = map_file("model.safetensors")
     buffer = weights.buffer(offset=1234, shape=(4096, 4096), dtype=dtypes.bfloat16)
@@ -8,8 +9,12 @@ shortens while it is mapped cannot be read any more: the system then ends the pr
 """
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import mmap
 import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -17,11 +22,13 @@ from minigrad.dtype import DType
 from minigrad.helpers import prod
 from minigrad.runtime.device import Buffer
 
+PathLike = str | os.PathLike[str]
+
 
 class MappedFile:
     """A file's bytes in memory. OSError if it cannot be read; ValueError if it is no plain file."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: PathLike) -> None:
         self.path = os.fspath(path)
         with open(self.path, "rb") as file:
             if not os.path.isfile(self.path):
@@ -59,6 +66,45 @@ class MappedFile:
                 self._map.madvise(mmap.MADV_WILLNEED, start, end - start)
 
 
-def map_file(path: str | os.PathLike[str]) -> MappedFile:
+def map_file(path: PathLike) -> MappedFile:
     """Map a file for reading. OSError if it cannot be read, ValueError if it is no plain file."""
     return MappedFile(path)
+
+
+def write_atomically(path: PathLike, parts: Iterable[bytes | memoryview]) -> None:
+    """Replace a file by `parts` in one step. A process killed meanwhile leaves the old file whole, and beside it
+    ".NAME.partial", which the next save takes over; the lock on it lets two processes save in turn."""
+    target = Path(os.path.realpath(path))
+    partial = target.with_name(f".{target.name}.partial")
+    with _locked_file(partial) as file:
+        os.ftruncate(file, 0)
+        for part in parts:
+            rest = memoryview(part).cast("B")
+            while rest:
+                rest = rest[os.write(file, rest[: 1 << 30]) :]
+        os.fsync(file)
+        os.replace(partial, target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the new name itself
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def _locked_file(path: Path) -> Iterator[int]:
+    """The file, open for writing and locked. Who held the lock before may have renamed it away: then it is not the
+    file at `path` any more, and another one is made."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                current = os.stat(path)
+            except FileNotFoundError:
+                continue
+            if os.path.samestat(os.fstat(file), current):
+                yield file
+                return
+        finally:
+            os.close(file)

@@ -82,18 +82,31 @@ def build(source: str, compiler: Compiler | None = None) -> bytes:
     """The object of a source, from the disk cache or compiled and put there. CompileError."""
     compiler = compiler or find_compiler()
     key = object_key(source, compiler)
-    data = cache.get(key)
+    data = cache.get(key) or _offered.get(source)
     if data is None:
         data = compiler.compile(source)
         cache.put(key, data)
     return data
 
 
+_offered: dict[str, bytes] = {}
+
+
+def offer_object(source: str, data: bytes) -> None:
+    """An object of the source that came from elsewhere, for this process, in case that it has none."""
+    _offered[source] = data
+
+
+def support_source(compiler: Compiler) -> str:
+    """The conversions, as far as the compiler has the types."""
+    defines = "".join(f"#define HAS_{name.upper()}\n" for name in ("bf16", "f16") if name in compiler.features)
+    return defines + SUPPORT_SOURCE
+
+
 @functools.cache
 def _support(compiler: Compiler) -> LoadedObject:
-    """The conversions for objects of this compiler, as far as it has the types."""
-    defines = "".join(f"#define HAS_{name.upper()}\n" for name in ("bf16", "f16") if name in compiler.features)
-    return load_elf(build(defines + SUPPORT_SOURCE, compiler))
+    """The conversions for objects of this compiler."""
+    return load_elf(build(support_source(compiler), compiler))
 
 
 def _find_support(name: str, compiler: Compiler) -> int | None:
