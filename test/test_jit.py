@@ -813,3 +813,68 @@ def test_schedules_are_not_traced_while_a_call_is_recorded(monkeypatch: pytest.M
 
     step(Tensor([1.0]).realize())
     assert traced == [False, True]
+# ---- what is too much to watch
+
+class Link:
+    def __init__(self, following, value):
+        self.following, self.value, self.tags = following, value, [value]
+
+
+def test_a_function_that_reaches_too_much_runs_as_it_is_with_a_warning(monkeypatch) -> None:
+    monkeypatch.setattr("minigrad.engine.reach.MOST_VALUES", 500)
+    links = [Link(None, i) for i in range(200)]
+
+    @TinyJit
+    def step(x):
+        return x * links[3].value * len(links[4].tags)
+
+    with pytest.warns(RuntimeWarning, match="reaches more than"):
+        for i in range(6):
+            equal(step(array(i)), 3 * i)
+    links[3].value = 5
+    equal(step(array(2)), 10)
+    assert step.captured is None
+
+
+def test_what_could_be_reached_may_be_more_than_what_is(monkeypatch) -> None:
+    monkeypatch.setattr("minigrad.engine.reach.MOST_VALUES", 500)
+    links = [Link(None, i) for i in range(200)]
+
+    def unused():
+        return links[0].value
+
+    @TinyJit
+    def step(x, wanted=False):
+        return x * (unused() if wanted else 2)
+
+    for i in range(6):
+        equal(step(array(i)), 2 * i)
+    assert step.captured is not None and step.recordings == 3
+
+
+def test_long_chains_of_objects_take_time_and_memory_in_proportion() -> None:
+    chain = None
+    for i in range(5000):
+        chain = Link(chain, i)
+
+    @TinyJit
+    def step(x):
+        return x * chain.value * (chain.following is not None)
+
+    for i in range(4):
+        equal(step(array(i)), 4999 * i)
+    assert step.recordings == 2
+    assert max(map(len, step.captured.guards.paths)) < 200
+    chain.value = 7
+    equal(step(array(1)), 7)
+
+
+def test_tensors_as_keys_are_not_read() -> None:
+    weight = array(1, 2) + 0
+    rates = {weight: 2.0}
+    step = TinyJit(lambda x: x * rates[weight])
+    for i in range(4):
+        equal(step(array(i)), 2 * i)
+    assert step.recordings == 2
+    rates[weight] = 3.0
+    equal(step(array(1)), 3)

@@ -9,7 +9,8 @@ only while everything the function can be seen to depend on is as it was:
 
 * arguments: tensors by shape, dtype, device, view and which of them share memory (their content may differ); a bound
   Variable by its name (its value may differ); anything else by value. Each combination has graphs of its own;
-* what it reads from globals, closures, defaults, attributes and containers: see `reach.py`.
+* what it reads from globals, closures, defaults, attributes and containers: see `reach.py`. A function that reaches
+  more than can be watched (65,536 values) is run at each call, with a warning.
 
 Arguments that were computed from others that want gradients are not recorded: the function runs as it is, since
 `backward` inside of it may reach them.
@@ -26,6 +27,7 @@ from __future__ import annotations
 
 import functools
 import types
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar, cast
@@ -44,7 +46,7 @@ from . import guards as guarding
 from .capture import Captured, Describer, Expected, State, Value, capture, flatten, unbind
 from .guards import Guards, Holder, Jitted
 from .profile import GlobalCounters
-from .reach import CodeTracer, collect, tensors_below
+from .reach import MOST_VALUES, CodeTracer, TooManyValues, collect, tensors_below
 from .realize import recorder, recording
 from .recording import Difference, Recording
 from .saved import LoadedGraph, load_graph, save_graph
@@ -192,6 +194,7 @@ class TinyJit(Jitted, Generic[P, R]):
         self.captured: Captured | None = None
         self.recordings = 0
         self.reason = "first call"
+        self._gave_up = False
 
     # ---- for other processes
 
@@ -213,7 +216,8 @@ class TinyJit(Jitted, Generic[P, R]):
         return self if instance is None else types.MethodType(self, instance)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        if recorder() is not None:  # inside of another jitted function, whose graph this call becomes a part of
+        # inside of another jitted function, whose graph this call becomes a part of; or beyond what can be guarded
+        if recorder() is not None or self._gave_up:
             return cast(R, self.function(*args, **kwargs))
         with self._lock:
             call = Call(args, kwargs)
@@ -262,12 +266,21 @@ class TinyJit(Jitted, Generic[P, R]):
         GlobalCounters.recordings += 1
         roots = [(self.function, self.name), *((value, f"argument {i}") for i, value in enumerate(call.objects))]
         last = entry.guards
-        # At the first call it is not known what will run: the guards are of what could.
-        before = last if last is not None and last.changed() is None else collect(roots, self._codes or None)
+        try:  # at the first call it is not known what will run: the guards are of what could
+            before = last if last is not None and last.changed() is None else collect(roots, self._codes or None)
+        except TooManyValues as error:
+            if self._codes:
+                return self._give_up(error, self.function(*args, **kwargs))
+            with CodeTracer() as tracer:  # less may be needed than could be
+                value = self.function(*args, **kwargs)
+            self._codes.update(tracer.users())
+            return cast(R, value)
         unchanged = last is not None and last.changed(scalars=True) is None
         realize_known(before)
         session = Session(call, before)
         value = session.run(self.function, args, kwargs, roots, self._codes)
+        if session.too_many is not None:
+            return self._give_up(session.too_many, value)
         settled = before.changed(scalars=True) is None
         previous, entry.previous = entry.previous, session
         entry.guards = session.guards
@@ -285,6 +298,15 @@ class TinyJit(Jitted, Generic[P, R]):
                                "has changed. It depends on something like a clock, a file or Python's random numbers: "
                                "pass that as an argument")
         return cast(R, value)
+
+    def _give_up(self, error: TooManyValues, value: R) -> R:
+        """What the function reads cannot be watched: from now on it runs as it is."""
+        warnings.warn(f"jit {self.name}: the function reaches more than {MOST_VALUES} values, up to {error}: it is run "
+                      "at each call. Let it reach less, or pass numbers instead of what holds them", RuntimeWarning,
+                      stacklevel=4)
+        self.reset()
+        self._gave_up = True
+        return value
 
     def _capture(self, entry: Entry, session: Session) -> None:
         """Makes a graph of two equal calls, unless a replay could not do what the call did."""
@@ -336,6 +358,7 @@ class Session:
         self.result: Any = None
         self.states: list[State] = []
         self.odd: str | None = None     # what a replay cannot do
+        self.too_many: TooManyValues | None = None
 
     def run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any],
             roots: list[tuple[Any, str]], codes: dict[types.CodeType, dict[str, Any]]) -> Any:
@@ -345,7 +368,11 @@ class Session:
             with CodeTracer() as tracer:
                 value = function(*args, **kwargs)
             codes.update(tracer.users())
-            self.guards = collect(roots, codes if tracer.active else None)
+            try:
+                self.guards = collect(roots, codes if tracer.active else None)
+            except TooManyValues as error:
+                self.too_many = error
+                return value
             pending = self._pending(value)
             if pending:
                 pending[0].realize(*pending[1:])

@@ -32,6 +32,8 @@ LOAD_GLOBAL, LOAD_NAME, EXTENDED_ARG = (opmap[name] for name in ("LOAD_GLOBAL", 
 LOAD_ATTR = opmap["LOAD_ATTR"]
 LOAD_METHOD = opmap["LOAD_METHOD"] if sys.version_info < (3, 12) else None  # later a name without code of its own
 LONG = 64  # a container of more scalars than this is compared as a whole
+MOST_VALUES = 1 << 16  # looked at by one walk: a function that reaches more is not worth guarding
+MOST_PATH = 100  # characters of a path, from its end
 
 
 def is_users(code: types.CodeType) -> bool:
@@ -140,6 +142,10 @@ def global_names(code: types.CodeType) -> frozenset[str]:
     return frozenset(names)
 
 
+class TooManyValues(Exception):
+    """A walk was given up; its text names the last path."""
+
+
 class Walk:
     """Collects the guards of what is reached. `codes`: the code that ran, with its globals; None: all may run."""
 
@@ -179,6 +185,8 @@ class Walk:
         if (id(container), key) in self.edges:
             return
         self.edges.add((id(container), key))
+        if len(self.edges) + len(self.seen) > MOST_VALUES:
+            raise TooManyValues(path)
         guards = self.guards
         guards.containers.append(container)
         guards.keys.append(key)
@@ -217,6 +225,10 @@ class Walk:
         if isinstance(value, SCALARS) or id(value) in self.seen:
             return
         self.seen[id(value)] = value
+        if len(self.edges) + len(self.seen) > MOST_VALUES:
+            raise TooManyValues(path)
+        if len(path) > MOST_PATH:
+            path = "..." + path[-MOST_PATH:]
         if isinstance(value, types.FunctionType):
             self._function(value, path)
         elif isinstance(value, types.MethodType):
@@ -292,10 +304,11 @@ class Walk:
         mutable = isinstance(value, list)
         if mutable:
             self._length(value, path)
-            if len(value) > LONG and all(isinstance(item, SCALARS) for item in value):
+        if len(value) > LONG and all(isinstance(item, SCALARS) for item in value):
+            if mutable:
                 saved = list(value)
                 self._call(lambda: value == saved, True, path)
-                return
+            return
         for i, item in enumerate(value):
             if mutable:
                 self._edge(value, i, item, f"{path}[{i}]")
@@ -309,7 +322,8 @@ class Walk:
             self._call(lambda: value == saved, True, path)
             return
         for key, item in list(value.items()):
-            self._edge(value, key, item, f"{path}[{key!r}]")
+            name = f"{key!r:.60}" if isinstance(key, SCALARS) else f"a {type(key).__name__}"
+            self._edge(value, key, item, f"{path}[{name}]")
 
     def _set(self, value: set[Any] | frozenset[Any], path: str) -> None:
         saved = set(value)
@@ -386,7 +400,9 @@ def _is_foreign(value: Any) -> bool:
 
 
 def collect(roots: Iterable[tuple[Any, str]], codes: dict[types.CodeType, dict[str, Any]] | None) -> Guards:
-    """The guards of what the roots and the code that ran can read now. `codes` None: of what could run."""
+    """The guards of what the roots and the code that ran can read now. `codes` None: of what could run.
+    TooManyValues where that is more than MOST_VALUES.
+    """
     return Walk(codes).run(roots)
 
 
