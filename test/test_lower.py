@@ -30,7 +30,7 @@ from kernel_cases import (
 from minigrad.codegen import nest
 from minigrad.codegen.linearize import linearize
 from minigrad.codegen.lower import Loops, lower_ast
-from minigrad.codegen.opts import Split, Thread, Upcast
+from minigrad.codegen.opts import Peel, Split, Thread, Upcast
 from minigrad.codegen.pipeline import Lowered, lower_kernel
 from minigrad.codegen.place import Bound, Place
 from minigrad.codegen.simplify import simplify
@@ -105,6 +105,15 @@ def test_a_causal_mask_ends_the_loops_of_attention() -> None:
     over_keys = {r.arg.name for u in nodes(lower_ast(simplify(kernel.ast)), Ops.REDUCE) for r in nest.parts(u)[1]
                  if r.vmax + 1 == 256}
     assert bounded == over_keys and len(over_keys) == 3
+
+
+def test_lanes_leave_no_rest_where_three_vectors_do_not() -> None:
+    """288 = 6 blocks of three vectors: nothing is peeled off, and a row's lanes are added up once."""
+    scaled = mul(param(1, (64, 288)), expand(param(2, (1, 288)), (64, 288)))
+    for value in (scaled, total(scaled, 1)):
+        chosen = lower_kernel(one("test", value).ast, TARGET).opts
+        assert 48 in [opt.size for opt in chosen if isinstance(opt, Split)]
+        assert not [opt for opt in chosen if isinstance(opt, Peel)]
 
 
 # ---- indices go down

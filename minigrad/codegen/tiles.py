@@ -325,8 +325,9 @@ def _panel(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
     lanes, wide = max(4, target.vector_bytes // 4), _widest(target)
     if depth * wide * 4 * len(down) > target.l2 * 3 // 4:
         wide //= 2
-    widths = [wide] if view.level else range(wide, wide // 2 - 1, -lanes)
-    return min(widths, key=lambda width: -(-_length(o) // width // target.cores) * width)
+    if view.level:
+        return lanes * _vectors(_length(o), lanes, min(wide, _length(o)) // lanes)
+    return min(range(wide, wide // 2 - 1, -lanes), key=lambda width: -(-_length(o) // width // target.cores) * width)
 
 
 def _rows_of_lanes(loops: Loops, view: NestView, across: list[UOp], target: Target) -> int:
@@ -366,29 +367,39 @@ def _vectorize_reduce(loops: Loops, d: UOp, lanes: int, accumulators: int, targe
     _split_into_lanes(loops, best, lanes, accumulators, target)
 
 
-def _split_into_lanes(loops: Loops, r: UOp, lanes: int, vectors: int, target: Target) -> str:
-    """range -> blocks of `vectors` vectors: the last, partial block is peeled off. Returns the name of the block loop.
-    """
-    name, length = str(r.arg.name), _length(r)
+def _split_into_lanes(
+    loops: Loops, r: UOp, lanes: int, vectors: int, target: Target, rows: tuple[str, ...] = ()
+) -> None:
+    """range -> blocks of `vectors` vectors: the last, partial block is peeled off. `rows` are duplicated around it."""
+    inner, length = str(r.arg.name), _length(r)
     while lanes > 4 and lanes > length:
         lanes //= 2
     constant = r.src[0].op is Ops.CONST and r.src[1].op is Ops.CONST
-    while vectors > 1 and lanes * vectors > length:
-        vectors //= 2
-    size = lanes * vectors
-    attempt(loops, Split(name, size), target)
-    block, inner = name + ".0", name + ".1"
-    if constant and length % size and length > size:
-        attempt(loops, Peel(block, at=length // size), target)
-    elif not constant and (r.src[1] % size) is not index_const(0):
-        attempt(loops, Peel(block, -1), target)
-    if vectors > 1:
+    size = lanes * _vectors(length if constant else 0, lanes, min(vectors, length // lanes))
+    if not constant or length != size:
+        attempt(loops, Split(inner, size), target)
+        block, inner = inner + ".0", inner + ".1"
+        if constant and length % size and length > size:
+            attempt(loops, Peel(block, at=length // size), target)
+        elif not constant and (r.src[1] % size) is not index_const(0):
+            attempt(loops, Peel(block, -1), target)
+    for row in rows:
+        attempt(loops, Upcast(row), target)
+    if size > lanes:
         attempt(loops, Split(inner, lanes), target)
         attempt(loops, Vector(inner + ".1"), target)
         attempt(loops, Upcast(inner + ".0"), target)
     else:
         attempt(loops, Vector(inner), target)
-    return block
+
+
+def _vectors(length: int, lanes: int, most: int) -> int:
+    """Vectors of a block: as many as leave no rest, if they are more than half of what there may be; else a power of
+    two."""
+    for vectors in range(most, most // 2, -1):
+        if length and length % (lanes * vectors) == 0:
+            return vectors
+    return 1 << most.bit_length() - 1 if most else 1
 
 
 def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: int, target: Target) -> None:
@@ -404,9 +415,7 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
     rows = _row_range(view, down, o) if down else None
     while lanes > 4 and lanes > length:
         lanes //= 2
-    vectors = length // lanes if inner == split else ACCUMULATORS
-    while vectors > 1 and lanes * vectors > length:
-        vectors //= 2
+    vectors = length // lanes if inner == split else _vectors(length, lanes, min(ACCUMULATORS, length // lanes))
     reduces = max(1, len(down))
     found = nest.ranges_named(loops.root, inner)
     if not found:
@@ -427,7 +436,7 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
         attempt(loops, Vector(inner + ".1"), target)
         attempt(loops, Upcast(inner + ".0"), target)
         return
-    _split_outputs(loops, found[0], lanes, vectors, row_name or (), target)
+    _split_into_lanes(loops, found[0], lanes, vectors, target, row_name or ())
     if not down and not view.level:
         _stream_outputs(loops, view, target)
 
@@ -447,27 +456,6 @@ def _split_rows(loops: Loops, name: str, length: int, height: int, target: Targe
         return ()
     attempt(loops, Split(name, height), target)
     return (name + ".1", *names)
-
-
-def _split_outputs(loops: Loops, r: UOp, lanes: int, vectors: int, rows: tuple[str, ...], target: Target) -> str:
-    name, length = str(r.arg.name), _length(r)
-    size = lanes * vectors
-    constant = r.src[0].op is Ops.CONST and r.src[1].op is Ops.CONST
-    attempt(loops, Split(name, size), target)
-    block, inner = name + ".0", name + ".1"
-    if constant and length % size and length > size:
-        attempt(loops, Peel(block, at=length // size), target)
-    elif not constant and (r.src[1] % size) is not index_const(0):
-        attempt(loops, Peel(block, -1), target)
-    for row in rows:
-        attempt(loops, Upcast(row), target)
-    if vectors > 1:
-        attempt(loops, Split(inner, lanes), target)
-        attempt(loops, Vector(inner + ".1"), target)
-        attempt(loops, Upcast(inner + ".0"), target)
-    else:
-        attempt(loops, Vector(inner), target)
-    return block
 
 
 def _stream_outputs(loops: Loops, view: NestView, target: Target) -> None:

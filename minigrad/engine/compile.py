@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from ..codegen.linearize import stored_dims
 from ..codegen.pipeline import lower_kernel
 from ..helpers import CACHE, DEBUG, SPEC, prod
 from ..printer import listing, render
@@ -77,7 +78,7 @@ def _lowered(ast: UOp, device: Device, progress: Progress) -> ProgramSpec:
     if DEBUG.value >= 6:
         print(listing(lowered.linear.ops))
     if SPEC:
-        check_linear(lowered.linear.ops, {memory: prod(s.dims) for memory, s in lowered.linear.scratch.items()})
+        check_linear(lowered.linear.ops, {m: prod(stored_dims(m, s.dims)) for m, s in lowered.linear.scratch.items()})
     spec = device.render(lowered)
     GlobalCounters.lowered += 1
     if key:
