@@ -119,6 +119,9 @@ def fake_pycuda(gpu: Gpu) -> types.ModuleType:
         def pop() -> None:
             gpu.pushed -= 1
 
+        def detach(self) -> None:
+            gpu.calls.append("cuDevicePrimaryCtxRelease")
+
     class Device:
         def __init__(self, number: int) -> None:
             assert number < 1

@@ -9,6 +9,7 @@ https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__GRAPH.html
 """
 from __future__ import annotations
 
+import atexit
 import ctypes
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -82,6 +83,7 @@ class CUDADevice(GPUDevice):
             self._target = cuda_target("sm_{}{}".format(*gpu.compute_capability()))
             self.model = f"{gpu.name()}, {gpu.total_memory() >> 20} MB, CUDA {self.driver.get_driver_version()}"
             self.context = gpu.retain_primary_context()
+            atexit.register(self.context.detach)        # pycuda's own way at the end fails, and says so
             with self.current():
                 self.stream = self.driver.Stream()
         except self.driver.Error as error:
