@@ -6,6 +6,7 @@
 """
 from . import nn
 from .dtype import DType, dtypes
+from .engine.explain import explain
 from .engine.jit import JitError, TinyJit
 from .engine.profile import GlobalCounters
 from .helpers import Context
@@ -27,6 +28,7 @@ __all__ = [
     "UOp",
     "Variable",
     "dtypes",
+    "explain",
     "get_device",
     "jit",
     "nn",

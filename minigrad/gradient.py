@@ -36,6 +36,7 @@ from .shape.build import (
 )
 from .shape.shapetracker import ShapeTracker
 from .uops import SCALARS, Ops, ScatterArg, UOp
+from .uops.trace import inherit
 
 Saved = Mapping[UOp, UOp]
 Rule = Callable[["Step", UOp], UOp | None]
@@ -241,6 +242,7 @@ def gradient(root: UOp, root_grad: UOp, targets: Sequence[UOp]) -> list[UOp | No
             if source in matters and source.dtype.is_float:
                 part = rule(step, g)
                 if part is not None:
+                    inherit(part, node.line)
                     _accumulate(grads, source, part)
     reached = {target_key(node) for node in matters}
     return [collected.get(target_key(t), zeros_like(t) if target_key(t) in reached else None) for t in targets]
@@ -248,7 +250,8 @@ def gradient(root: UOp, root_grad: UOp, targets: Sequence[UOp]) -> list[UOp | No
 
 def _accumulate(grads: dict[UOp, UOp], node: UOp, part: UOp) -> None:
     known = grads.get(node)
-    grads[node] = part if known is None else add(known, part)
+    total = grads[node] = part if known is None else add(known, part)
+    inherit(total, node.line)
 
 
 __all__ = ["RULES", "device_of", "gradient", "leaves", "target_key"]

@@ -74,6 +74,7 @@ NOOPT = Flag("NOOPT", 0, "1 turns the optimiser of kernels off: plain loops, wit
 NOFUSE = Flag("NOFUSE", 0, "1 makes every op a kernel of its own")
 EAGER = Flag("EAGER", 0, "1 runs each op as it is called, one kernel per op")
 SPEC = Flag("SPEC", 0, "1 checks every stage's spec and proves every index in bounds")
+VIZ = Flag("VIZ", "", "1 records every rewrite and launch for tools/viz.py, in the cache folder; or the file to write")
 THREADS = Flag("THREADS", 0, "threads of the CPU device; 0: as many as the process may use cores")
 PIN = Flag("PIN", 1, "0 lets the system move the CPU device's threads between cores")
 CACHE = Flag("CACHE", 1, "0 keeps compiled kernels off the disk")

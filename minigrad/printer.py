@@ -75,6 +75,16 @@ def walk(*roots: UOp) -> list[UOp]:
     return order
 
 
+def depths_below(order: Sequence[UOp]) -> dict[UOp, int]:
+    """How many steps each node is away from the nearest root; order: sources first."""
+    depths: dict[UOp, int] = {}
+    for node in reversed(order):
+        depth = depths.setdefault(node, 0)
+        for source in node.src + arg_uops(node.arg):
+            depths[source] = min(depth + 1, depths.get(source, depth + 1))
+    return depths
+
+
 def format_value(value: Any, names: dict[UOp, str]) -> str:
     """An argument, or a part of one: dataclasses as `name=value` pairs, but None, nodes by their names."""
     if isinstance(value, UOp):
@@ -114,6 +124,15 @@ def format_arg(node: UOp, names: dict[UOp, str], objects: dict[int, str]) -> str
     return format_value(arg, names)
 
 
+def describe_arg(node: UOp) -> str:
+    """A node's argument alone, with the symbolic integers in it as expressions."""
+    names: dict[UOp, str] = {}
+    binding: dict[UOp, int] = {}
+    for part in walk(*arg_uops(node.arg)):
+        names[part] = _inline(part, names, binding) or part.op.name
+    return _constant(node) if node.op is Ops.CONST else format_arg(node, names, {})
+
+
 def _constant(node: UOp) -> str:
     text = repr(node.arg)
     return text if node.dtype is dtypes.index or node.dtype is dtypes.bool else f"{text}:{node.dtype.name}"
@@ -145,12 +164,13 @@ def _inline(node: UOp, names: dict[UOp, str], binding: dict[UOp, int]) -> str | 
     return None
 
 
-def lines(*roots: UOp, shapes: bool | None = None, listed: bool = False) -> Iterator[str]:
+def lines(*roots: UOp, shapes: bool | None = None, listed: bool = False, indent: bool = False) -> Iterator[str]:
     """The lines of `render`. `shapes`: print each node's shape; by default at tensor level only.
 
     `listed`: the roots are a list in order, sources first, and keep it; expressions stand before their first use.
     """
     order = walk(*roots)
+    depths = depths_below(order) if indent else {}
     if shapes is None:
         shapes = not any(node.op in LOOP_LEVEL for node in order)
     names: dict[UOp, str] = {}
@@ -181,7 +201,8 @@ def lines(*roots: UOp, shapes: bool | None = None, listed: bool = False) -> Iter
         names[node] = f"%{count}"
         prefix = "" if node.op is Ops.SINK else f"%{count} = "
         count += 1
-        yield "  " * depth + "  ".join([part for part in (prefix + line, arg, kind) if part])
+        margin = "  " * (depths[node] if indent else depth)
+        yield margin + "  ".join([part for part in (prefix + line, arg, kind) if part])
         depth += node.op in OPENS
 
 
@@ -190,6 +211,6 @@ def listing(ops: Sequence[UOp]) -> str:
     return "\n".join(lines(*ops, listed=True))
 
 
-def render(*roots: UOp, shapes: bool | None = None) -> str:
-    """The text of a graph. Linear in its size."""
-    return "\n".join(lines(*roots, shapes=shapes))
+def render(*roots: UOp, shapes: bool | None = None, indent: bool = False) -> str:
+    """The text of a graph. Linear in its size. `indent`: by how many steps a node is away from the root."""
+    return "\n".join(lines(*roots, shapes=shapes, indent=indent))

@@ -14,7 +14,7 @@ from minigrad.dtype import DType, dtypes
 from minigrad.runtime.interpreter import evaluate_kernel
 from minigrad.uops import Ops, UOp, toposort
 from minigrad.uops.rewrite import P, Rule, RuleSet, rewrite
-from minigrad.uops.trace import inherit, line_of, record_line, tracing
+from minigrad.uops.trace import inherit, mark, tracing
 
 F = dtypes.float32
 X = param(1, (4,))
@@ -179,22 +179,28 @@ def test_traces_nest() -> None:
 
 def test_rewritten_nodes_keep_the_users_line() -> None:
     node = unary(Ops.EXP, param(7, (4,)))
-    record_line(node)
-    assert line_of(node) is not None and "test_rewrite.py" in str(line_of(node))
+    mark(node)
+    assert node.line is not None and "test_rewrite.py" in node.line
     new = rewrite(node, RuleSet("r", [EXP_TO_LOG, LOG_TO_SIN]))
-    assert new is not node and line_of(new) == line_of(node)
+    assert new is not node and new.line == node.line
     above = unary(Ops.NEG, node)  # rebuilt because of its source
-    record_line(above)
-    assert line_of(rewrite(above, RuleSet("r", [EXP_TO_LOG]))) == line_of(above)
+    mark(above)
+    assert rewrite(above, RuleSet("r", [EXP_TO_LOG])).line == above.line != node.line
+
+
+def test_what_was_made_for_a_node_gets_its_line() -> None:
+    below = unary(Ops.EXP, param(10, (4,)))
+    mark(unary(Ops.NEG, below))
+    assert below.line is not None
 
 
 def test_a_line_that_is_known_is_not_replaced() -> None:
     a, b = unary(Ops.EXP, param(8, (4,))), unary(Ops.EXP, param(9, (4,)))
-    record_line(a)
-    record_line(b)
-    known = line_of(b)
-    inherit(b, a)
-    assert line_of(b) == known
+    mark(a)
+    mark(b)
+    known = b.line
+    inherit(b, a.line)
+    assert b.line == known != a.line
 
 
 # ---- simplify's rules, on values

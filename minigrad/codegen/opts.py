@@ -11,10 +11,19 @@ from dataclasses import dataclass, replace
 
 from ..target import Target
 from ..uops import Ops, UOp, toposort
+from ..uops.trace import record
 from ..uops.uop import alu, index_const, linear
 from . import nest
 from .lower import Loops, reduce_identity
 from .nest import is_closer, parts
+
+
+def perform(loops: Loops, opt: Opt) -> None:
+    """Applies an opt whose `check` found nothing, and lists it."""
+    before = loops.root
+    opt.apply(loops)
+    loops.opts.append(opt)
+    record("opts", str(opt), before, loops.root)
 
 
 def _closers(root: UOp, r: UOp) -> list[UOp]:

@@ -10,12 +10,13 @@ from ..helpers import NOOPT
 from ..target import Target
 from ..uops import Ops, UOp, sint, toposort
 from ..uops.symbolic import ssimplify
+from ..uops.trace import record
 from . import cost
 from .heuristic import choose
 from .linearize import Linear, linearize
 from .lower import Loops, lower_ast
 from .naming import kernel_name
-from .opts import Opt
+from .opts import Opt, perform
 from .simplify import simplify
 
 # Expressions of unrolled loops nest deeper than Python's default limit; the walks over them are bounded by the
@@ -44,7 +45,9 @@ def lower_kernel(ast: UOp, target: Target, opts: Sequence[Opt] | None = None) ->
     """Lower, optimise and linearise a SINK of STOREs. `opts`: these instead of the heuristic's; ValueError where one
     does not fit."""
     sys.setrecursionlimit(max(sys.getrecursionlimit(), DEPTH))
-    loops = lower_ast(simplify(ast))                # algebra first: fewer nodes, plainer guards
+    simple = simplify(ast)                          # algebra first: fewer nodes, plainer guards
+    loops = lower_ast(simple)
+    record("lower", "indices passed from stores to loads", simple, loops.root)
     if opts is not None:
         apply_opts(loops, opts, target)
     else:
@@ -57,8 +60,7 @@ def apply_opts(loops: Loops, opts: Sequence[Opt], target: Target) -> None:
         reason = opt.check(loops, target)
         if reason is not None:
             raise ValueError(f"{opt}: {reason}")
-        opt.apply(loops)
-        loops.opts.append(opt)
+        perform(loops, opt)
 
 
 def finish(ast: UOp, loops: Loops) -> Lowered:

@@ -16,7 +16,7 @@ from ..uops.uop import index_const, linear
 from . import nest
 from .lower import Loops
 from .nest import parts
-from .opts import Carry, NonTemporal, Opt, Order, Peel, Split, Upcast, Vector, flatten
+from .opts import Carry, NonTemporal, Opt, Order, Peel, Split, Upcast, Vector, flatten, perform
 from .place import Place
 
 ACCUMULATORS = 4      # independent vectors of a reduce: enough to hide the latency of an addition
@@ -30,8 +30,7 @@ def attempt(loops: Loops, opt: Opt, target: Target) -> bool:
     """Applies the opt if it fits, and lists it."""
     if opt.check(loops, target) is not None:
         return False
-    opt.apply(loops)
-    loops.opts.append(opt)
+    perform(loops, opt)
     return True
 
 

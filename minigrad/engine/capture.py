@@ -14,10 +14,11 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 
 from ..dtype import DType, dtypes
-from ..helpers import DEBUG
+from ..helpers import DEBUG, VIZ
 from ..runtime.device import Buffer, Device, GraphRunner, Launch, get_device
 from ..schedule.graph import toposort
 from ..schedule.memory import Arena
@@ -26,9 +27,10 @@ from ..shape.shapetracker import ShapeTracker
 from ..uops import Ops, UOp, sint
 from ..uops.symbolic import ssum
 from . import guards as guarding
+from . import tracefile
 from .guards import Guards, Holder
 from .profile import GlobalCounters
-from .realize import device_of_buffers, lock, print_line, uninterrupted
+from .realize import copy, device_of_buffers, lock, show_launch, uninterrupted
 from .recording import Recording, equal_data
 
 # ---- what a call returns, described
@@ -216,7 +218,8 @@ class Captured:
                 buffer.copyin(content())
             variables = {**self.constants, **given} if given else self.constants
             replaced = self._replacements(arguments)
-            if DEBUG.value >= 2:
+            timed = DEBUG.value >= 2 or bool(VIZ.value)
+            if timed:
                 self._profile(variables, replaced, arguments)
             else:
                 for i, segment in enumerate(self.segments):
@@ -226,7 +229,7 @@ class Captured:
                         segment.run(variables, replaced.get(i))
             counters = GlobalCounters
             counters.replays += 1
-            if DEBUG.value < 2:
+            if not timed:
                 counters.kernels += self.kernels
             counters.add(self.operations, self.moved, variables)
             made: dict[int, Any] = {}
@@ -306,10 +309,8 @@ class Captured:
         output = self.by_number.get(number)
         return self.buffers[number] if output is None else output.buffer
 
-    def _copy(self, pair: tuple[int, int], arguments: list[Any]) -> None:
-        target, source = (self._buffer(number, arguments) for number in pair)
-        get_device(source.device).synchronize()
-        target.copyin(source.copyout())
+    def _copy(self, pair: tuple[int, int], arguments: list[Any], lines: tuple[str, ...] = ()) -> None:
+        copy(self._buffer(pair[0], arguments), self._buffer(pair[1], arguments), lines)
 
     def _tensor(self, description: Made | Argument | Kept, arguments: list[Any], given: Mapping[str, int],
                 made: dict[int, Any]) -> Any:
@@ -342,18 +343,24 @@ class Captured:
 
     def _profile(self, variables: Mapping[str, int], replaced: dict[int, dict[tuple[int, int], Buffer]],
                  arguments: list[Any]) -> None:
-        """Runs with a line for each kernel."""
+        """Runs with a time for each kernel."""
+        begin = perf_counter()
+        if (trace := tracefile.current()) is not None:
+            trace.replay(self, self.recording.steps, self.buffers)
+        GlobalCounters.launching -= perf_counter() - begin
         steps = iter(self.recording.steps)
         for i, segment in enumerate(self.segments):
             if isinstance(segment, tuple):
-                next(steps)
-                self._copy(segment, arguments)
+                self._copy(segment, arguments, next(steps).lines)
                 continue
+            start = perf_counter()
             for seconds in segment.profile(variables, replaced.get(i)):
                 step = next(steps)
                 assert step.program is not None
                 GlobalCounters.kernels += 1
-                print_line(segment.device, step.program.spec, step.lines, variables, seconds)
+                show_launch(segment.device, step.program.spec, step.lines, variables, start, seconds)
+                start += seconds
+        GlobalCounters.launching += perf_counter() - begin
 
 
 def arena_buffers(recording: Recording, outputs: set[int]) -> dict[int, Buffer]:

@@ -12,14 +12,15 @@ from collections.abc import Callable, Sequence
 
 from ..codegen.linearize import stored_dims
 from ..codegen.pipeline import lower_kernel
-from ..helpers import CACHE, DEBUG, SPEC, prod
+from ..helpers import CACHE, DEBUG, SPEC, VIZ, prod
 from ..printer import listing, render
 from ..renderer.base import ProgramSpec
 from ..runtime.device import Device, Program, get_device
 from ..spec import check_kernel, check_linear
-from ..uops import Ops, UOp
-from . import store
-from .profile import GlobalCounters
+from ..uops import Ops, UOp, toposort
+from ..uops.trace import lines_of, tracing
+from . import store, tracefile
+from .profile import GlobalCounters, short
 
 Key = tuple[UOp, str, tuple[int, ...]]
 
@@ -34,7 +35,7 @@ def programs_for(kernels: Sequence[tuple[UOp, str]]) -> list[Program]:
 
     RuntimeError, with the source, when the device's compiler fails.
     """
-    flags = store.flags()
+    flags = *store.flags(), bool(VIZ.value)  # a trace wants to see each kernel lowered
     keys: list[Key] = [(ast, device, flags) for ast, device in kernels]
     missing = dict.fromkeys(key for key in keys if key not in _programs)
     if missing:
@@ -48,14 +49,20 @@ def _compile(device: Device, keys: list[Key]) -> None:
         if SPEC:
             check_kernel(ast)
         if DEBUG.value >= 5:
-            print(render(ast))
+            print(render(ast, indent=True))
     if device.interprets:
         new = [Program(interpreted_spec(ast), code=ast) for ast, _, _ in keys]
     else:
         progress = Progress(len(keys))
         specs = [_lowered(ast, device, progress) for ast, _, _ in keys]
         progress.done()
-        new = device.compile(specs)
+        try:
+            new = device.compile(specs)
+        except RuntimeError as error:
+            for (ast, _, _), spec in zip(keys, specs):
+                if spec.name in str(error):
+                    error.add_note(f"{spec.name} computes {where(ast)}")
+            raise
         GlobalCounters.compiled += len(new)
     if len(_programs) + len(new) > MOST_PROGRAMS:
         for key in list(_programs)[:MOST_PROGRAMS // 4]:
@@ -67,14 +74,19 @@ def _lowered(ast: UOp, device: Device, progress: Progress) -> ProgramSpec:
     """The kernel's source and facts, from the disk if they are there."""
     progress.step()
     key = ""
-    if CACHE and DEBUG.value < 6:  # 6 prints what happens inside of lowering
+    if CACHE and DEBUG.value < 6 and not VIZ.value:  # these show what happens inside of lowering
         key = store.kernel_key(ast, device.target, _dialect(device))
         known = store.load(key)
         if known is not None:
             GlobalCounters.disk_hits += 1
-            _show(known)
+            _show(ast, known)
             return known
-    lowered = lower_kernel(ast, device.target)
+    try:
+        with tracing(bool(VIZ.value)) as steps:
+            lowered = lower_kernel(ast, device.target)
+    except Exception as error:
+        error.add_note(f"while lowering what computes {where(ast)}")
+        raise
     if DEBUG.value >= 6:
         print(listing(lowered.linear.ops))
     if SPEC:
@@ -83,7 +95,9 @@ def _lowered(ast: UOp, device: Device, progress: Progress) -> ProgramSpec:
     GlobalCounters.lowered += 1
     if key:
         store.save(key, spec)
-    _show(spec)
+    if (trace := tracefile.current()) is not None:
+        trace.lowered(ast, spec, steps, lowered.linear.ops)
+    _show(ast, spec)
     return spec
 
 
@@ -93,11 +107,17 @@ def _dialect(device: Device) -> str:
     return " ".join([type(device).__name__, *sorted(features)])
 
 
-def _show(spec: ProgramSpec) -> None:
+def _show(ast: UOp, spec: ProgramSpec) -> None:
     if DEBUG.value >= 3:
         print(f"{spec.name}: " + (", ".join(map(str, spec.opts)) or "no opts"))
     if DEBUG.value >= 4:
-        print(spec.source)
+        print(f"// computes {where(ast)}\n{spec.source}")
+
+
+def where(ast: UOp) -> str:
+    """The users' lines that a kernel computes, the one that it is for first."""
+    lines = lines_of([ast, *(u for u in reversed(toposort(ast)) if u.src)])
+    return ", ".join(map(short, lines))
 
 
 def interpreted_spec(ast: UOp) -> ProgramSpec:

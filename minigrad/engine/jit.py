@@ -43,6 +43,7 @@ from ..shape.build import split_view
 from ..uops import Ops, UOp, toposort
 from ..uops.symbolic import substitute
 from . import guards as guarding
+from . import tracefile
 from .capture import Captured, Describer, Expected, State, Value, capture, flatten, unbind
 from .guards import Guards, Holder, Jitted
 from .profile import GlobalCounters
@@ -195,6 +196,7 @@ class TinyJit(Jitted, Generic[P, R]):
         self.recordings = 0
         self.reason = "first call"
         self._gave_up = False
+        self.reasons: list[str] = []        # of each recording, why
 
     # ---- for other processes
 
@@ -262,7 +264,10 @@ class TinyJit(Jitted, Generic[P, R]):
     def _record(self, entry: Entry, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         if DEBUG.value >= 1:
             print(f"jit {self.name}: recording, {self.reason}")
+        if (trace := tracefile.current()) is not None:
+            trace.recording(self.name, self.reason)
         self.recordings += 1
+        self.reasons.append(self.reason)
         GlobalCounters.recordings += 1
         roots = [(self.function, self.name), *((value, f"argument {i}") for i, value in enumerate(call.objects))]
         last = entry.guards

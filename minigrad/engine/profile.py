@@ -1,9 +1,9 @@
 """Counts and times of what ran, and the lines that DEBUG prints about it.
 
-`GlobalCounters` holds totals of this process since `reset()`: operations, bytes, kernels, seconds (measured at DEBUG
->= 2 only), compiled kernels, recordings of jitted functions. Memory in use and its peak are counted where memory is
-handed out, in the runtime, and shown here. Operations and bytes come from algebra on the kernel, not from the
-machine's counters.
+`GlobalCounters` holds totals of this process since `reset()`: operations, bytes, kernels, compiled kernels,
+recordings of jitted functions, and seconds (inside of kernels: measured at DEBUG >= 2 and with VIZ only). Memory in
+use and its peak are counted where memory is handed out, in the runtime, and shown here. Operations and bytes come from
+algebra on the kernel, not from the machine's counters.
 """
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from ..helpers import DEBUG
 from ..runtime.device import Device, devices_in_use
+from ..runtime.probe import probe
 from ..uops import sint
 from ..uops.symbolic import evaluate
 
@@ -41,7 +42,10 @@ class Counters:
     """Totals since the last `reset`; read as attributes: `GlobalCounters.kernels`."""
 
     kernels: int = 0            # launched, replayed ones included
-    seconds: float = 0.0        # inside kernels, where they were timed (DEBUG >= 2)
+    seconds: float = 0.0        # inside kernels, where they were timed (DEBUG >= 2, VIZ)
+    launching: float = 0.0      # seconds of launching them, of replays where they were timed; without the printing
+    scheduling: float = 0.0     # seconds
+    compiling: float = 0.0      # seconds of looking up, lowering and compiling
     schedules: int = 0
     lowered: int = 0            # kernels that went through the code generator
     compiled: int = 0           # kernels given to the device's compiler
@@ -118,6 +122,12 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e3:8.3f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:8.2f} us"
 
 
+def short(line: str) -> str:
+    """A user's line, below the current folder without it."""
+    here = os.getcwd() + os.sep
+    return line[len(here):] if line.startswith(here) else line
+
+
 def colours() -> bool:
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
@@ -141,6 +151,14 @@ class Roofs:
 
     def bound_by(self, operations: float, moved: float) -> str:
         return "memory" if moved / self.bandwidth >= operations / self.compute else "compute"
+
+
+def roofs_of(device: Device) -> Roofs | None:
+    """The device's roofs; None for one that does not compute on this machine's cores."""
+    if not device.is_host or device.interprets:
+        return None
+    measured = probe()
+    return Roofs(measured.read_bandwidth, measured.flops)
 
 
 def kernel_line(number: int, device: str, name: str, launch_size: int, line: str, seconds: float, operations: int,
@@ -174,6 +192,12 @@ def summary(most: int = 12) -> str:
     rows = [f"{c.kernels} kernels, {scaled(c.operations, 'op')}, {scaled(c.bytes, 'B')} moved, "
             f"memory peak {scaled(c.memory_peak, 'B')}; {c.lowered} lowered, {c.compiled} compiled, "
             f"{c.disk_hits} from the disk cache; {c.recordings} recordings, {c.replays} replays"]
+    if c.seconds:
+        launching, scheduling, compiling = (duration(s).strip() for s in (c.launching, c.scheduling, c.compiling))
+        around = max(0.0, c.launching - c.seconds)
+        rows.append(f"{launching} launching: {min(1.0, c.seconds / c.launching) * 100:.1f}% of it inside of kernels, "
+                    f"{around / c.kernels * 1e6:.2f} us a launch around them; {scheduling} scheduling, "
+                    f"{compiling} lowering and compiling")
     for title, table in (("kernel", c.by_kernel), ("line", c.by_line)):
         ranked = sorted(table.items(), key=lambda item: -item[1].seconds)[:most]
         if ranked:

@@ -14,19 +14,20 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from time import perf_counter
 from types import FrameType
 from typing import Protocol
 
-from ..helpers import DEBUG, SPEC
+from ..helpers import DEBUG, SPEC, VIZ
 from ..renderer.base import ProgramSpec
 from ..runtime.device import Buffer, Device, Program, get_device
 from ..runtime.locks import fork_safe_lock
-from ..runtime.probe import probe
 from ..schedule import Kernel, create_schedule
 from ..spec import TENSOR, check
 from ..uops import Ops, UOp
 from ..uops.symbolic import evaluate
-from . import profile
+from ..uops.trace import tracing
+from . import profile, tracefile
 from .compile import programs_for
 from .profile import GlobalCounters
 
@@ -117,8 +118,13 @@ def realize(sinks: Sequence[UOp], register: Callable[[dict[UOp, UOp]], None] | N
         with lock, untraced():
             if SPEC:
                 check(TENSOR, *pending)
-            schedule, results = create_schedule(pending, Buffer)
+            start = perf_counter()
+            with tracing(bool(VIZ.value)) as steps:
+                schedule, results = create_schedule(pending, Buffer)
             GlobalCounters.schedules += 1
+            GlobalCounters.scheduling += perf_counter() - start
+            if (trace := tracefile.current()) is not None:
+                trace.schedule(pending, schedule, steps, start)
             answer.update(results)
             finish = None if register is None else lambda: register(answer)
             run_schedule(schedule.kernels, schedule.variables, finish)
@@ -132,7 +138,9 @@ def run_schedule(kernels: list[Kernel], variables: Mapping[str, int], finish: Ca
 
     `finish` runs before an interrupt can, if memory that existed before was written.
     """
+    start = perf_counter()
     programs = programs_for([(kernel.ast, device_of(kernel)) for kernel in kernels if kernel.ast.op is not Ops.COPY])
+    GlobalCounters.compiling += perf_counter() - start
     programs.reverse()
     kernels.reverse()
     in_place = any(kernel.buffers[slot].is_allocated for kernel in kernels for slot in kernel.written)
@@ -149,12 +157,19 @@ def run_schedule(kernels: list[Kernel], variables: Mapping[str, int], finish: Ca
 
 def _launch_all(kernels: list[Kernel], programs: list[Program], variables: Mapping[str, int]) -> None:
     listener = recorder()
+    start = perf_counter()
     while kernels:
         kernel = kernels.pop()
         program = None if kernel.ast.op is Ops.COPY else programs.pop()
         if listener is not None:
             listener.launch(program, kernel, variables)
-        launch(program, kernel, variables)
+        try:
+            launch(program, kernel, variables)
+        except Exception as error:
+            if kernel.lines:
+                error.add_note(f"while computing {kernel.lines[0]}")
+            raise
+    GlobalCounters.launching += perf_counter() - start
 
 
 def device_of_buffers(buffers: Sequence[Buffer], written: Sequence[int]) -> str:
@@ -169,38 +184,43 @@ def device_of(kernel: Kernel) -> str:
 def launch(program: Program | None, kernel: Kernel, variables: Mapping[str, int]) -> None:
     """Runs one kernel, or copies between devices, and counts it."""
     if program is None:
-        _copy(kernel.buffers[0], kernel.buffers[1])
+        copy(kernel.buffers[0], kernel.buffers[1], kernel.lines)
         return
     device = get_device(device_of(kernel))
-    seconds = device.launch(program, kernel.buffers, variables, wait=DEBUG.value >= 2)
+    timed = DEBUG.value >= 2 or bool(VIZ.value)
+    start = perf_counter()
+    seconds = device.launch(program, kernel.buffers, variables, wait=timed)
     GlobalCounters.kernels += 1
     GlobalCounters.add(program.spec.operations, program.spec.bytes, dict(variables))
-    if DEBUG.value >= 2:
-        print_line(device, program.spec, kernel.lines, variables, seconds)
+    if timed:
+        show_launch(device, program.spec, kernel.lines, variables, start, seconds)
     elif DEBUG.value >= 1:
         profile.announce(device)
 
 
-def _copy(target: Buffer, source: Buffer) -> None:
+def copy(target: Buffer, source: Buffer, lines: Sequence[str]) -> None:
+    """Moves a value between devices."""
     get_device(source.device).synchronize()
+    start = perf_counter()
     target.copyin(source.copyout())
+    if DEBUG.value >= 2 or VIZ.value:
+        spec = ProgramSpec(f"copy_{source.device}", "", (), (), 1, 0, (0,), 0, 2 * target.nbytes)
+        show_launch(get_device(target.device), spec, lines, {}, start, perf_counter() - start)
 
 
-def print_line(device: Device, spec: ProgramSpec, lines: Sequence[str], variables: Mapping[str, int],
-               seconds: float) -> None:
-    """Adds a timed kernel to the totals and prints its line (DEBUG >= 2)."""
-    profile.announce(device)
+def show_launch(device: Device, spec: ProgramSpec, lines: Sequence[str], variables: Mapping[str, int], start: float,
+                seconds: float) -> None:
+    """Adds a timed kernel to the totals, prints its line (DEBUG >= 2), traces it (VIZ). This takes no launching time.
+    """
+    begin = perf_counter()
     operations, moved = evaluate(spec.operations, variables), evaluate(spec.bytes, variables)
     line = lines[0] if lines else ""
     profile.count_time(spec.name, line, seconds, operations, moved)
-    threads = min(evaluate(spec.threads, variables), device.target.cores)
-    print(profile.kernel_line(GlobalCounters.kernels, device.name, spec.name, threads, os.path.basename(line), seconds,
-                              operations, moved, roofs_of(device)), device.remark())
-
-
-def roofs_of(device: Device) -> profile.Roofs | None:
-    """The device's roofs; None for one that does not compute on this machine's cores."""
-    if not device.is_host or device.interprets:
-        return None
-    measured = probe()
-    return profile.Roofs(measured.read_bandwidth, measured.flops)
+    if (trace := tracefile.current()) is not None:
+        trace.launch(device, spec, line, start, seconds, operations, moved)
+    if DEBUG.value >= 2:
+        profile.announce(device)
+        threads = min(evaluate(spec.threads, variables), device.target.cores)
+        print(profile.kernel_line(GlobalCounters.kernels, device.name, spec.name, threads, os.path.basename(line),
+                                  seconds, operations, moved, profile.roofs_of(device)), device.remark())
+    GlobalCounters.launching -= perf_counter() - begin

@@ -47,7 +47,7 @@ class Memory:
 
 @dataclass(eq=False, slots=True)
 class Step:
-    """A launch: `program` None is a copy between devices. `memory`: numbers, by slot."""
+    """A launch: `program` None is a copy between devices. `memory`: numbers, by slot. The rest as in `Kernel`."""
 
     program: Program | None
     ast: UOp
@@ -55,6 +55,8 @@ class Step:
     written: tuple[int, ...]
     variables: tuple[tuple[str, int], ...]
     lines: tuple[str, ...]
+    reasons: tuple[str, ...] = ()
+    weighed: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ class Recording:
     def launch(self, program: Program | None, kernel: Kernel, variables: Mapping[str, int]) -> None:
         numbers = tuple([self.number(buffer) for buffer in kernel.buffers])
         known = tuple(sorted(variables.items()))
-        self.steps.append(Step(program, kernel.ast, numbers, kernel.written, known, kernel.lines))
+        self.steps.append(Step(program, kernel.ast, numbers, kernel.written, known, kernel.lines, kernel.reasons,
+                               kernel.weighed))
 
     def host_read(self, buffer: Buffer) -> None:
         self.host_line = self.host_line or user_line() or "an unknown line"

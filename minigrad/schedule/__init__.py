@@ -70,8 +70,8 @@ def create_schedule(sinks: Iterable[UOp], new_buffer: NewBuffer,
         plans = [plan for draft in arrangement.drafts if (plan := kernelizer.plan(draft)) is not None]
         kept = [arrangement.memory[arrangement.results[node]] for node in graph.home.values()]
         allocate(plans, kept, new_buffer)
-        kernels = [Kernel(plan.ast, tuple([m.buffer for m in plan.memory]), plan.written, plan.reasons, plan.lines)
-                   for plan in plans]
+        kernels = [Kernel(plan.ast, tuple([m.buffer for m in plan.memory]), plan.written, plan.reasons, plan.weighed,
+                          plan.lines) for plan in plans]
         realized: dict[UOp, UOp] = {}
         for sink, home in graph.home.items():
             memory = arrangement.memory[arrangement.results[home]]

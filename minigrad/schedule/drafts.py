@@ -23,16 +23,27 @@ class Layout:
     axes: tuple[int | None, ...]    # for each axis of the first store, the axis of this value, None: size 1
 
 
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """Two prices in operations of the whole machine: of the value inside of the kernels that use it, and in memory."""
+
+    inside: float
+    stored: float
+    readers: int
+
+
 @dataclass(eq=False, slots=True)
 class Draft:
     """A kernel to be: the nodes that it stores, each with its reason. The first decides the kernel's axes.
 
-    order: those axes from the outermost loop inwards, where that is not how they lie in memory.
+    weighed: the prices that decided, where prices did. order: those axes from the outermost loop inwards, where that is
+    not how they lie in memory.
     """
 
     stores: list[UOp]
     reasons: list[Reason]
     layouts: dict[UOp, Layout] = field(default_factory=dict)
+    weighed: dict[UOp, Weighed] = field(default_factory=dict)
     order: tuple[int, ...] | None = None
 
 

@@ -13,8 +13,8 @@ from ..dtype import dtypes
 from ..shape import ShapeTracker
 from ..uops import SCALARS, Ops, ParamArg, UOp
 from ..uops.symbolic import rebuild, substitute
-from ..uops.trace import line_of
-from .drafts import Draft, stored_values
+from ..uops.trace import inherit, lines_of, record
+from .drafts import Draft, Weighed, stored_values
 from .versions import Arrangement, Memory
 
 
@@ -23,13 +23,15 @@ class Kernel:
     """ast: a SINK of STOREs, or COPY between devices (buffers: destination, source). buffers: by slot. written: slots
     it writes.
 
-    reasons: why each written buffer is one, like `written`. lines: the users' lines that asked for what is written.
+    reasons: why each written buffer is one, like `written`; weighed: what was compared, where costs decided. lines: the
+    users' lines of what it computes, those that asked for what is written first.
     """
 
     ast: UOp
     buffers: tuple[Any, ...]
     written: tuple[int, ...]
     reasons: tuple[str, ...]
+    weighed: tuple[Weighed | None, ...]
     lines: tuple[str, ...]
 
 
@@ -49,6 +51,7 @@ class Plan:
     memory: list[Memory]        # by slot
     written: tuple[int, ...]
     reasons: tuple[str, ...]
+    weighed: tuple[Weighed | None, ...]
     lines: tuple[str, ...]
 
 
@@ -71,19 +74,22 @@ class Kernelizer:
         ast = _Ast(self, draft)
         written = list(dict.fromkeys(ast.slot(self.arrangement.memory[s]) for s in stores))
         sink = UOp.sink(*[ast.store(s, stores[0]) for s in stores])
-        reasons = {ast.slot(self.arrangement.memory[s]): reason.value for s, reason in zip(draft.stores, draft.reasons)
-                   if s in stores}
-        lines = dict.fromkeys(line for s in stores if (line := line_of(s)) is not None)
-        return Plan(sink, ast.memory, tuple(written), tuple(reasons[w] for w in written), tuple(lines))
+        reasons = {ast.slot(self.arrangement.memory[s]): (reason.value, draft.weighed.get(s))
+                   for s, reason in zip(draft.stores, draft.reasons) if s in stores}
+        lines = lines_of([*stores, *reversed(self.arrangement.bodies[draft].nodes)])
+        inherit(sink, lines[0] if lines else None)
+        for node in stores:
+            record("schedule", reasons[ast.slot(self.arrangement.memory[node])][0], node, sink)
+        return Plan(sink, ast.memory, tuple(written), tuple([reasons[w][0] for w in written]),
+                    tuple([reasons[w][1] for w in written]), lines)
 
     def _copy(self, draft: Draft) -> Plan:
         node, = draft.stores
         target, source = self.arrangement.memory[node], self.arrangement.read(draft, self.graph.source(node.src[0]))
         params = tuple([UOp(Ops.PARAM, node.dtype, (), ParamArg(slot, memory.shape))
                         for slot, memory in enumerate((target, source))])
-        line = line_of(node)
         return Plan(UOp(Ops.COPY, node.dtype, params, target.device), [target, source], (0,), (draft.reasons[0].value,),
-                    (line,) if line is not None else ())
+                    (None,), lines_of([node]))
 
     def scalar(self, node: UOp) -> UOp:
         """CONST, VARIABLE, BIND: a BIND becomes its variable. ValueError if a variable has two values."""
@@ -153,6 +159,7 @@ class _Ast:
             self.built[node] = self.load(node)
         for node in body.nodes:
             self.built[node] = self.rebuilt(node)
+            inherit(self.built[node], node.line)
 
     def load(self, node: UOp) -> UOp:
         memory = self.arrangement.read(self.draft, node)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..dtype import dtypes
 from ..shape import ShapeTracker
 from ..uops import Ops, ReduceArg, UOp
+from ..uops.trace import inherit, record
 from .cost import Costs
 from .graph import FREE, Graph
 from .kernelize import view
@@ -32,6 +33,8 @@ def split_long_reduces(graph: Graph, costs: Costs) -> None:
         cut = where_to_cut(node, costs.parts)
         if cut is not None:
             made = split(node, source, *cut)
+            inherit(made[-1], node.line)
+            record("schedule", "partial reduces", node, made[-1])
             for new in made:
                 if new not in graph.sizes:
                     graph.measure(new)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from ..uops import Ops, UOp, sint
 from ..uops.symbolic import eq
 from .cost import Costs
-from .drafts import Layout, Placement, stored_values
+from .drafts import Layout, Placement, Weighed, stored_values
 from .graph import FREE, STORED, VERSIONS, Graph
 from .index import ZERO, Form, Index, Indices, whole
 from .nest import Level, Nest, hoisted
@@ -226,6 +226,7 @@ class Placer:
             worst = max(options.values(), key=lambda option: option.cost)
             shared = len(sites) > 1 and worst.reason is Reason.RECOMPUTE
             self.store(node, sites, Reason.SHARED if shared else worst.reason)
+            self.placement.producer[node].weighed[node] = Weighed(inside, buffer, len(sites))
             return
         for nest, its in sites.items():
             scratch = options[nest].scratch

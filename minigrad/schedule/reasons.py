@@ -1,6 +1,7 @@
 """Why a value lies in memory: the closed list. A kernel carries one for each buffer that it writes.
 
-Everything else stays inside of the kernels that use it, so a schedule is explained by these lines alone.
+Everything else stays inside of the kernels that use it, so a schedule is explained by these lines alone. `EDITS` says
+for each what a user would change to be rid of the buffer.
 """
 from __future__ import annotations
 
@@ -31,3 +32,28 @@ class Reason(Enum):
     INDEXINGS = "cap: it is read at too many different indices"
     INPUTS = "cap: the kernel that reads it has too many inputs"
     PARTIAL = "partial: the parts of a long reduce, for every core to have one"
+
+
+EDITS = {
+    Reason.OUTPUT: "realize it together with what is made from it, or not at all",
+    Reason.ASSIGN: "make a new tensor in place of writing into one that exists",
+    Reason.SCATTER: "select with a comparison and where(), if the indices are few",
+    Reason.BASE: "write the whole of it, or build the tensor from its parts with cat()",
+    Reason.CONTIGUOUS: "leave out contiguous() or clone()",
+    Reason.COPY: "make it on the device that uses it",
+    Reason.HAZARD: "use the old value before it is overwritten, or assign to another tensor",
+    Reason.UNFUSED: "leave out NOFUSE=1 and EAGER=1",
+    Reason.SHARED: "use it in fewer places, or make it cheaper to compute",
+    Reason.RECOMPUTE: "expand it later, or make it cheaper to compute",
+    Reason.REDUCE_AGAIN: "use the reduced value along its own axes only",
+    Reason.ORDER: "reduce over the same axes in all places that use it, or use one of them only",
+    Reason.PARALLEL: "keep an axis that is at least as long as there are cores",
+    Reason.SCRATCH: "make the rows that are needed together shorter",
+    Reason.STREAM: "make the operand that is read again smaller than the cache",
+    Reason.HEAVY: "nothing: it is worth a kernel of its own",
+    Reason.OPERAND: "nothing: it is worth a buffer, which a reduce reads many times",
+    Reason.NODES: "realize() a value in the middle, where you choose",
+    Reason.INDEXINGS: "read it at fewer shifted, flipped or permuted places",
+    Reason.INPUTS: "stack the inputs into one tensor before",
+    Reason.PARTIAL: "reduce to more values, at least one for each core",
+}

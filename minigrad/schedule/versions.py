@@ -18,6 +18,7 @@ from typing import Any
 from ..dtype import DType
 from ..shape import ShapeTracker
 from ..uops import ELEMENTWISE, Ops, UOp
+from ..uops.trace import inherit
 from .drafts import Body, Draft, Placement, body, stored_values
 from .graph import VERSIONS, Graph
 from .reasons import Reason
@@ -109,6 +110,7 @@ class _Arranger:
         """
         self.copies += 1
         copied = UOp(Ops.CONTIGUOUS, node.dtype, (node,), self.copies)
+        inherit(copied, node.line)
         self.graph.measure(copied)
         self.result.memory[copied] = self.fresh(copied)
         draft = self.placement.add(copied, reason)

@@ -23,7 +23,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from ..dtype import DType, dtypes
 from ..engine.realize import realize as run
-from ..helpers import DEBUG, EAGER, Context
+from ..helpers import EAGER, Context
 from ..runtime.device import Buffer, canonical_name, default_device
 from ..runtime.locks import fork_safe_lock
 from ..schedule.graph import toposort as value_order
@@ -31,7 +31,7 @@ from ..shape.build import split_view, viewed
 from ..shape.shapetracker import ShapeTracker
 from ..uops import Ops, UOp, sint
 from ..uops.symbolic import substitute, vmax
-from ..uops.trace import record_line
+from ..uops.trace import mark
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -156,8 +156,8 @@ class Base:
         self._node, self.grad, self._storage, self._requires_grad = node, None, None, None
         self.device = default_device() if device is None else device
         self._register()
-        if DEBUG.value:
-            record_line(node)
+        if node.line is None:
+            mark(node)
         if requires_grad is not None:
             self.requires_grad = requires_grad
         return self
@@ -175,10 +175,8 @@ class Base:
                 )
         if tracked and not mode.recording:
             node, tracked = UOp(Ops.DETACH, node.dtype, (node,)), None
-        if DEBUG.value:
-            record_line(node)
-            if node.op is Ops.VIEW:
-                record_line(node.src[0])  # kernels are of the value below
+        if node.line is None:
+            mark(node)
         result = object.__new__(type(self))
         result._node, result.grad, result._storage, result.device = node, None, None, device
         result._requires_grad = True if tracked else None
@@ -325,8 +323,7 @@ class Base:
         else:
             self._node = new if history is None else UOp(Ops.DETACH, new.dtype, (new, history))
             self._requires_grad = True if tracked else None
-        if DEBUG.value:
-            record_line(split_view(new)[0])
+        mark(new)
         if EAGER.value:
             self.realize()
 

@@ -151,11 +151,11 @@ def rewrite(root: UOp, rules: RuleSet, limit: int = 1000) -> UOp:
             done[node] = done[origin] = built
             done.setdefault(built, built)
             if built is not node:
-                trace.inherit(built, node)
+                trace.inherit(built, node.line)
             continue
         if count >= limit:
             raise RuntimeError(f"rewrite {rules.name}: {origin!r} does not come to rest after {limit} rewrites")
-        trace.inherit(new, node)
+        trace.inherit(new, node.line)
         if new in done:
             done[node] = done[origin] = done[new]
         else:

@@ -39,14 +39,18 @@ def _forget(ref: _Ref) -> None:
 
 
 class UOp:
-    """One node: `op`, `dtype`, `src` (the sources), `arg` (see `Ops`). `age` grows with creation."""
+    """One node: `op`, `dtype`, `src` (the sources), `arg` (see `Ops`). `age` grows with creation.
 
-    __slots__ = ("__weakref__", "_bounds", "_free", "_linear", "_shape", "age", "arg", "dtype", "op", "src")
+    `line` is no part of it: the user's line that first asked for this value ("file:number"), for those who explain.
+    """
+
+    __slots__ = ("__weakref__", "_bounds", "_free", "_linear", "_shape", "age", "arg", "dtype", "line", "op", "src")
     op: Ops
     dtype: DType
     src: tuple[UOp, ...]
     arg: Any
     age: int
+    line: str | None
     _shape: Any
     _bounds: Any
     _linear: Any
@@ -63,7 +67,7 @@ class UOp:
         self = object.__new__(cls)
         self.op, self.dtype, self.src, self.arg = op, dtype, src, arg
         self.age = next(_age)
-        self._shape = self._bounds = self._linear = self._free = None
+        self._shape = self._bounds = self._linear = self._free = self.line = None
         ref = _Ref(self, _forget)
         ref.key = key
         kept = _table.setdefault(key, ref)
