@@ -36,10 +36,9 @@ from kernel_cases import (
 from minigrad.codegen.opts import NonTemporal, Opt, Order, Peel, Split, Thread, Unroll, Upcast, Vector
 from minigrad.codegen.pipeline import lower_kernel
 from minigrad.codegen.place import Bound, Place
-from minigrad.renderer.base import ProgramSpec
+from minigrad.renderer.base import ProgramSpec, join_sources
 from minigrad.renderer.clang import render
 from minigrad.runtime.compiler import find_compiler, language_features
-from minigrad.runtime.cpu import join_sources
 from minigrad.shape.build import add, cast, elementwise, mul
 from minigrad.target import Target, host_target
 from minigrad.uops import Ops, UOp

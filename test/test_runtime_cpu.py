@@ -20,8 +20,9 @@ from runtime_kernels import affine, kernel
 
 from minigrad.dtype import dtypes
 from minigrad.helpers import Context
+from minigrad.renderer.base import join_sources
 from minigrad.runtime.compiler import CompileError, Compiler, _candidates, find_compiler, try_compiler
-from minigrad.runtime.cpu import CPUDevice, join_sources, split_batches
+from minigrad.runtime.cpu import CPUDevice, split_batches
 from minigrad.runtime.cpu_graph import find_meetings
 from minigrad.runtime.device import Buffer, Launch, Program, get_device
 from minigrad.runtime.pool import get_pool

@@ -45,6 +45,7 @@ from ..uops.symbolic import substitute
 from . import guards as guarding
 from . import tracefile
 from .capture import Captured, Describer, Expected, State, Value, capture, flatten, unbind
+from .export import export_c
 from .guards import Guards, Holder, Jitted
 from .profile import GlobalCounters
 from .reach import MOST_VALUES, CodeTracer, TooManyValues, collect, tensors_below
@@ -203,6 +204,10 @@ class TinyJit(Jitted, Generic[P, R]):
     def save(self, path: PathLike, weights: bool = True) -> None:
         """Writes the graph used or made last to a file that `load` reads: see `saved.py`."""
         save_graph(self._graph(), path, self.name, weights)
+
+    def export(self, path: PathLike, weights: str = "inline") -> None:
+        """Writes the graph used or made last as C, to `path` and a header beside it: see `export.py`."""
+        export_c(self._graph(), path, self.name, weights)
 
     @staticmethod
     def load(path: PathLike, weights: Mapping[str, Any] | None = None) -> LoadedGraph:

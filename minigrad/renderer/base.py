@@ -1,6 +1,7 @@
 """What a renderer hands to a runtime: the text of one kernel and the facts needed to launch it."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,3 +33,18 @@ class ProgramSpec:
     grid: tuple[sint, ...] = ()     # blocks in x, y, z; empty where the target has none
     block: tuple[int, ...] = ()     # threads of a block in x, y, z
     shared: int = 0                 # bytes of memory that the threads of a block share
+
+
+def join_sources(batch: Mapping[str, ProgramSpec]) -> tuple[str, list[str]]:
+    """One C text of many kernels, and the name of each in it: the preprocessor renames one whose name is taken."""
+    parts = list(dict.fromkeys(chunk for spec in batch.values() for chunk in spec.prelude))
+    symbols, taken = list[str](), set[str]()
+    for spec in batch.values():
+        symbol = spec.name
+        while symbol in taken:
+            symbol = f"{spec.name}__{len(symbols)}"
+        taken.add(symbol)
+        symbols.append(symbol)
+        renamed = symbol != spec.name
+        parts.append(f"#define {spec.name} {symbol}\n{spec.source}\n#undef {spec.name}" if renamed else spec.source)
+    return "\n".join(parts) + "\n", symbols

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from minigrad.codegen.pipeline import Lowered
-from minigrad.renderer.base import ProgramSpec
+from minigrad.renderer.base import ProgramSpec, join_sources
 from minigrad.renderer.clang import render
 from minigrad.runtime import cache
 from minigrad.runtime.compiler import CompileError, Compiler, find_compiler
@@ -204,18 +204,3 @@ def split_batches(specs: Mapping[str, ProgramSpec], cores: int) -> list[dict[str
     keys = sorted(specs, key=lambda key: len(specs[key].source), reverse=True)
     calls = max(-(-len(keys) // PER_CALL), min(cores, len(keys) // LEAST_PER_CALL), 1)
     return [{key: specs[key] for key in keys[number::calls]} for number in range(calls) if keys[number::calls]]
-
-
-def join_sources(batch: Mapping[str, ProgramSpec]) -> tuple[str, list[str]]:
-    """One C text of many kernels, and the name of each in it: the preprocessor renames one whose name is taken."""
-    parts = list(dict.fromkeys(chunk for spec in batch.values() for chunk in spec.prelude))
-    symbols, taken = list[str](), set[str]()
-    for spec in batch.values():
-        symbol = spec.name
-        while symbol in taken:
-            symbol = f"{spec.name}__{len(symbols)}"
-        taken.add(symbol)
-        symbols.append(symbol)
-        renamed = symbol != spec.name
-        parts.append(f"#define {spec.name} {symbol}\n{spec.source}\n#undef {spec.name}" if renamed else spec.source)
-    return "\n".join(parts) + "\n", symbols
