@@ -130,6 +130,17 @@ def test_gradients_of_gradients() -> None:
         np.testing.assert_allclose(h.numpy(), second(np.array([0.3, -1.2, 2.0])), rtol=1e-9)
 
 
+def test_powers_have_their_gradient_at_one() -> None:
+    x = leaf([1.0, 2.0])
+    for power in (2.5, 0.3, 70.0, Tensor([2.5, 2.5], dtype=x.dtype)):
+        g, = (x ** power).sum().gradient(x)
+        exponent = power.numpy() if isinstance(power, Tensor) else power
+        np.testing.assert_allclose(g.numpy(), exponent * np.array([1.0, 2.0]) ** (exponent - 1), rtol=1e-9)
+    y = leaf([-1.0, -2.0])
+    g, = (y ** Tensor([3.0, 3.0], dtype=y.dtype)).sum().gradient(y)
+    np.testing.assert_allclose(g.numpy(), [3.0, 12.0])
+
+
 def test_hessian_of_a_matrix_product() -> None:
     a = np.random.default_rng(0).standard_normal((3, 3))
     x = leaf(np.array([1.0, 2.0, 3.0]))

@@ -7,6 +7,7 @@ infinities and integer division.
 """
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 import numpy as np
@@ -214,7 +215,7 @@ class Elementwise(Movement):
 
     @one_op
     def floordiv(self, other: Any, reverse: Any = False) -> Self:
-        """The quotient rounded down. Integers divided by zero give 0."""
+        """The quotient rounded down. Integers divided by zero give 0, infinity by a number NaN."""
         y = self._operand(other, "floordiv")
         a, b = (y, self) if reverse else (self, y)
         dtype = promote(a.dtype, b.dtype)
@@ -223,7 +224,9 @@ class Elementwise(Movement):
         a, b = a.cast(dtype), b.cast(dtype)
         if not dtype.is_float:
             return a._binary(Ops.IDIV, b)
-        return a.div(b).floor()
+        quotient = a.div(b).floor()
+        below = quotient.eq(0) & a.ne(0) & (a < 0).ne(b < 0)  # between -1 and 0, rounded to -0.0 by the division
+        return (a.abs().eq(math.inf) & b.ne(0)).where(math.nan, below.where(-1.0, quotient))
 
     @one_op
     def mod(self, other: Any, reverse: Any = False) -> Self:

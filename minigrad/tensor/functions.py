@@ -37,8 +37,9 @@ class Functions(Elementwise):
             return a.cast(dtype)._pow_integers(b.cast(dtype))
         a, b = a.cast(dtype), b.cast(dtype)
         zero = a.eq(0)  # kept out of the logarithm, for the gradient's sake
-        size = zero.where(1.0, a.abs()).log2().mul(b).exp2()
-        size = zero.where((b < 0).where(math.inf, b.isnan().where(b, 0.0)), a.abs().eq(1).where(1.0, size))
+        finite = (a.abs().eq(1) & ~b.isfinite()).where(0.0, b)  # 1 to any power is 1
+        size = zero.where(1.0, a.abs()).log2().mul(finite).exp2()
+        size = zero.where((b < 0).where(math.inf, b.isnan().where(b, 0.0)), size)
         odd = (b * 0.5).trunc() * 2 != b
         fraction = a.eq(-math.inf).where(size, math.nan)
         size = (a < 0).where((b.trunc() == b).where(odd.where(-size, size), fraction), size)
@@ -60,13 +61,15 @@ class Functions(Elementwise):
         if exponent == -0.5:
             return x.rsqrt()
         exponent = float(exponent)
+        if not math.isfinite(exponent):
+            return x.pow(x._operand(exponent, "pow"))
         zero = x.eq(0)
         size = zero.where(1.0, x if not exponent.is_integer() else x.abs()).log2().mul(exponent).exp2()  # NaN for x < 0
         if exponent.is_integer() and exponent % 2 == 1:
             size = (x < 0).where(-size, size)
         elif not exponent.is_integer():
             size = x.eq(-math.inf).where(math.inf if exponent > 0 else 0.0, size)
-        return zero.where(math.inf if exponent < 0 else 0.0, x.eq(1).where(1.0, size))
+        return zero.where(math.inf if exponent < 0 else 0.0, size)
 
     def _multiplied(self, times: Any) -> Self:
         """x * x * ... by repeated squaring."""

@@ -1,7 +1,7 @@
 """Reductions: sums, products, extremes, statistics, softmax and cumulative sums.
 
 `axis` is None (all axes), an axis or several; `keepdim` keeps them with size 1. Of nothing, a sum is 0, a product 1,
-a maximum the lowest value (-inf), a mean NaN. Sums of float16 and bfloat16 accumulate in float32; sums of small
+a mean NaN, and a maximum a ValueError. Sums of float16 and bfloat16 accumulate in float32; sums of small
 integers and bools are int32 (uint32 for unsigned).
 """
 from __future__ import annotations
@@ -57,12 +57,19 @@ class Reduce(Functions):
         return result
 
     def max(self, axis: Axes = None, keepdim: Any = False) -> Self:
-        """The largest element; NaN if there is one."""
+        """The largest element; NaN if there is one. ValueError if there are no elements to choose from."""
+        self._require_elements(axis, "max")
         return self._reduce(Ops.MAX, axis, keepdim)
+
+    def _require_elements(self, axis: Axes, what: str) -> None:
+        axes = self._axes(axis, what)
+        if any(self.shape[a] == 0 for a in axes) and all(n != 0 for a, n in enumerate(self.shape) if a not in axes):
+            raise ValueError(f"{what}: shape {self.shape} has no elements along {axes}")
 
     @one_op
     def min(self, axis: Axes = None, keepdim: Any = False) -> Self:
-        """The smallest element; NaN if there is one."""
+        """The smallest element; NaN if there is one. ValueError if there are no elements to choose from."""
+        self._require_elements(axis, "min")
         return self._reversed_order().max(axis, keepdim)._reversed_order()
 
     def amax(self, axis: Axes = None, keepdim: Any = False) -> Self:
@@ -171,13 +178,13 @@ class Reduce(Functions):
 
     def _shifted(self, axis: Axes) -> Self:
         """x minus its maximum; the maximum cancels out of what follows, so no gradient flows through it."""
-        return self - self.max(axis, keepdim=True).detach()
+        return self - self._reduce(Ops.MAX, axis, keepdim=True).detach()
 
     @one_op
     def logsumexp(self, axis: Axes = None, keepdim: Any = False) -> Self:
         """log(sum(exp(x))); -inf of nothing."""
         x = self._float()
-        largest = x.max(axis, keepdim=True).detach()
+        largest = x._reduce(Ops.MAX, axis, keepdim=True).detach()
         largest = largest.abs().eq(math.inf).where(0.0, largest)
         result = (x - largest).exp().sum(axis, keepdim=True).log() + largest
         axes = self._axes(axis, "logsumexp")
