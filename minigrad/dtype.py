@@ -177,6 +177,13 @@ def round_bfloat16(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.where(nan, ((bits >> 16) | 0x40).astype(np.uint16), rounded)
 
 
+def round_tf32(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """float32 values with 10 bits of mantissa: nearest, ties away from zero; NaN stays NaN (PTX ISA, cvt.rna.tf32)."""
+    bits = np.array(values, dtype=np.float32, order="C").view(np.uint32)
+    rounded = (bits.astype(np.uint64) + 0x1000).astype(np.uint32) & np.uint32(0xFFFFE000)
+    return np.where(np.isnan(values), bits, rounded).view(np.float32)
+
+
 def widen_bfloat16(bits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """uint16 bit patterns of bfloat16 -> float32 values."""
     return (bits.astype(np.uint32) << 16).view(np.float32)

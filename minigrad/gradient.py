@@ -140,6 +140,15 @@ def device_of(root: UOp) -> str | None:
 
 # ---- the table: per op one rule per source, (step, gradient of the node) -> gradient of the source
 
+def _rounded_like(step: Step, g: UOp) -> UOp:
+    """A gradient that is a product's operand is rounded as the other operand is."""
+    def rounded(node: UOp) -> bool:
+        while node.op is Ops.VIEW:
+            node = node.src[0]
+        return node.op is Ops.TF32
+    return elementwise(Ops.TF32, g) if rounded(step.a) and rounded(step.b) else g
+
+
 ZERO: Rule = lambda s, g: None  # piecewise constant: nothing flows
 
 RULES: dict[Ops, tuple[Rule, ...]] = {
@@ -155,8 +164,9 @@ RULES: dict[Ops, tuple[Rule, ...]] = {
     Ops.TANH: (lambda s, g: mul(g, add(neg(mul(s.out, s.out)), 1)),),
     Ops.ERF: (lambda s, g: mul(g, mul(elementwise(Ops.EXP, neg(mul(s.a, s.a))), 2 / math.sqrt(math.pi))),),
     Ops.TRUNC: (ZERO,),
+    Ops.TF32: (lambda s, g: g,),
     Ops.ADD: (lambda s, g: g, lambda s, g: g),
-    Ops.MUL: (lambda s, g: mul(g, s.b), lambda s, g: mul(g, s.a)),
+    Ops.MUL: (lambda s, g: mul(_rounded_like(s, g), s.b), lambda s, g: mul(_rounded_like(s, g), s.a)),
     Ops.FDIV: (lambda s, g: divide(g, s.b), lambda s, g: neg(divide(mul(g, s.out), s.b))),
     Ops.MAX: (lambda s, g: _maximum(s.a, s.b, g), lambda s, g: _maximum(s.b, s.a, g)),
     Ops.WHERE: (ZERO, lambda s, g: where(s.a, g, 0), lambda s, g: where(s.a, 0, g)),

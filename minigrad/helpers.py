@@ -71,6 +71,8 @@ DEBUG = Flag("DEBUG", 0, "1 device and totals, 2 a line per kernel, 3 opts, 4 so
 DEV = Flag("DEV", "CPU", "the device of new tensors: CPU, CUDA, NUMPY (interpreter), NULL (runs nothing)")
 NOOPT = Flag("NOOPT", 0, "1 turns the optimiser of kernels off: plain loops, with no more scratch than keeps values "
              "from being computed again")
+ALLOW_TF32 = Flag("ALLOW_TF32", 0, "1 rounds the operands of float32 products to tf32, whose mantissa has 10 bits: "
+                  "GPUs then use their tensor cores")
 NOFUSE = Flag("NOFUSE", 0, "1 makes every op a kernel of its own")
 EAGER = Flag("EAGER", 0, "1 runs each op as it is called, one kernel per op")
 SPEC = Flag("SPEC", 0, "1 checks every stage's spec and proves every index in bounds")

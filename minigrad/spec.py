@@ -270,6 +270,8 @@ VALUES = (
     row(Ops.IOTA, 0, (int, UOp), dtype_is("iux")),
     row(Ops.NOT, 1, NOTHING, first_of(dtype_of_first, dtype_is("b"))),
     row(TRANSCENDENTAL | {Ops.SQRT, Ops.RECIPROCAL, Ops.TRUNC}, 1, NOTHING, first_of(dtype_of_first, dtype_is("f"))),
+    row(Ops.TF32, 1, NOTHING, first_of(dtype_of_first, lambda u: None if u.dtype.scalar is dtypes.float32 else
+                                       f"expected float32, got {u.dtype!r}")),
     row(Ops.NEG, 1, NOTHING, first_of(dtype_of_first, dtype_is("iufx"))),
     row({Ops.FDIV}, 2, NOTHING, first_of(_agree, dtype_is("f"))),
     row({Ops.SHL, Ops.SHR}, 2, NOTHING, first_of(_agree, dtype_is("iu"))),

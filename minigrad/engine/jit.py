@@ -34,7 +34,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import numpy as np
 
-from ..helpers import DEBUG, DEV, EAGER, NOFUSE, NOOPT
+from ..helpers import ALLOW_TF32, DEBUG, DEV, EAGER, NOFUSE, NOOPT
 from ..runtime.device import Buffer
 from ..runtime.disk import PathLike
 from ..runtime.locks import fork_safe_lock
@@ -59,7 +59,7 @@ R = TypeVar("R")
 MOST_ENTRIES = 16       # combinations of arguments that a function is remembered for
 MOST_CAPTURES = 4       # graphs for one combination: states of what else the function reads
 STRIKES = 2             # recordings that differ without a cause before JitError is raised
-FLAGS = (DEV, EAGER, NOFUSE, NOOPT)  # what decides the graph besides the function
+FLAGS = (ALLOW_TF32, DEV, EAGER, NOFUSE, NOOPT)  # what decides the graph besides the function
 EXACT = (int, str, bool, types.NoneType)
 
 

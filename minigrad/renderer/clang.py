@@ -190,6 +190,12 @@ class ClangRenderer(CStyle):
             self.vector(t)
             self.need(c.by_lane(name, t, builtin))
             return f"mg_{name}_{t}({x})"
+        if op is Ops.TF32:
+            self.need(c.TF32)
+            if dtype.count > 1:
+                self.vector(t)
+                self.need(c.by_lane("tf32", t, "mg_tf32_f32"))
+            return f"mg_tf32_{t}({x})"
         function = op.name.lower()
         self.need(INLINE.strip())
         for extra in math_types([(function, t)]):

@@ -12,6 +12,7 @@ from ..codegen.pipeline import Lowered
 from ..dtype import DType, dtypes
 from ..target import Target
 from ..uops import Ops
+from . import helpers_c as c
 from .base import ProgramSpec
 from .gpu import BFLOAT_TO_FLOAT, COMPONENTS, FLOAT_TO_BFLOAT, GPURenderer, render_kernel
 
@@ -55,6 +56,10 @@ CONVERSIONS = {("float16", "float32"): ("mg_f16_to_f32", HALF_TO_FLOAT),
                ("float32", "float16"): ("mg_f32_to_f16", FLOAT_TO_HALF),
                ("bfloat16", "float32"): ("mg_bf16_to_f32", BFLOAT_TO_FLOAT.format(**_WORDS)),
                ("float32", "bfloat16"): ("mg_f32_to_bf16", FLOAT_TO_BFLOAT.format(**_WORDS))}
+TF32 = c.TF32.replace("  u.bits = ", """#ifdef __CUDA_ARCH__
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(u.bits) : "f"(x));
+#else
+  u.bits = """).replace("  return", "#endif\n  return")
 
 
 class CudaRenderer(GPURenderer):
@@ -64,6 +69,7 @@ class CudaRenderer(GPURenderer):
     wide_index = "long long"
     device = DEVICE
     shared, private = "__shared__ __align__(16) ", "__align__(16) "
+    tf32 = TF32
     conversions = CONVERSIONS
 
     def special(self, axis: str, dimension: int) -> str:

@@ -41,6 +41,7 @@ class GPURenderer(CStyle):
     wide_index = "long"
     device = "static inline"                # what stands before a function
     shared, private = "", ""                # what stands before arrays
+    tf32 = c.TF32                           # the text of mg_tf32_f32
     conversions: Mapping[tuple[str, str], tuple[str, str]] = {}     # (from, to): a function's name and text
 
     def __init__(self, ops: list[UOp]) -> None:
@@ -141,6 +142,12 @@ class GPURenderer(CStyle):
             else:
                 texts.append(super().expression(UOp(op, scalar, tuple(self.component(s, i) for s in u.src), u.arg)))
         return self.make(u.dtype, texts)
+
+    def unary(self, op: Ops, dtype: DType, x: str) -> str:
+        if op is Ops.TF32:
+            self.need(self.tf32)
+            return f"mg_tf32_f32({x})"
+        return super().unary(op, dtype, x)
 
     def horizontal(self, u: UOp) -> str:
         value = u.src[0]

@@ -35,6 +35,13 @@ INDEX = {
 }
 
 
+TF32 = """static inline float mg_tf32_f32(float x) {
+  union { float x; unsigned bits; } u = {x};
+  u.bits = x != x ? u.bits : (u.bits + 0x1000u) & 0xffffe000u;
+  return u.x;
+}"""
+
+
 def short(dtype: DType) -> str:
     """The name of a value's C type: f32, f32x16; conditions are int32 masks in vectors: i32x16."""
     if dtype.count == 1:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtype import DType, dtypes, round_bfloat16, widen_bfloat16
+from ..dtype import DType, dtypes, round_bfloat16, round_tf32, widen_bfloat16
 from ..helpers import prod
 from ..shape.shapetracker import ShapeTracker
 from ..shape.view import View
@@ -129,6 +129,7 @@ UNARY: dict[Ops, Callable[[Array], Array]] = {
     Ops.TANH: _in_double(np.tanh),
     Ops.ERF: _in_double(lambda x: np.asarray(_erf(x), np.float64)),
     Ops.TRUNC: np.trunc,
+    Ops.TF32: round_tf32,
     Ops.NOT: lambda x: np.logical_not(x) if x.dtype == np.bool_ else np.invert(x),
 }
 

@@ -415,6 +415,13 @@ class Elementwise(Movement):
     def trunc(self) -> Self:
         return self._result(build.elementwise(Ops.TRUNC, self._node)) if self.dtype.is_float else self
 
+    def tf32(self) -> Self:
+        """float32 rounded to tf32's 10 bits of mantissa, ties away from zero; products of such numbers are what tensor
+        cores compute. Gradients pass, rounded where they are multiplied. TypeError for other dtypes."""
+        if self.dtype is not dtypes.float32:
+            raise TypeError(f"tf32: a tensor of {self.dtype!r} is not float32")
+        return self._result(build.elementwise(Ops.TF32, self._node))
+
     @one_op
     def floor(self) -> Self:
         whole = self.trunc()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from ..dtype import dtypes, promote, to_dtype
+from ..helpers import ALLOW_TF32
 from ..uops import Ops
 from .base import one_op
 from .indexing import Indexing
@@ -58,6 +59,8 @@ class Linalg(Indexing):
         if dtype is not None:
             target = to_dtype(dtype)
             return (self._cast_lazily(target) * other._cast_lazily(target)).sum(axis, dtype=target)
+        if ALLOW_TF32 and self.dtype is dtypes.float32:
+            self, other = self.tf32(), other.tf32()
         return (self * other).sum(axis, dtype=self.dtype)
 
     def dot(self, other: Any, dtype: Any = None) -> Self:

@@ -66,6 +66,7 @@ class Ops(Enum):
     TANH = auto()
     ERF = auto()
     TRUNC = auto()
+    TF32 = auto()           # (x,) float32 with 10 bits of mantissa: to nearest, ties away from zero
     NOT = auto()
     # binary
     ADD = auto()
@@ -112,7 +113,7 @@ class Ops(Enum):
 
 
 UNARY = frozenset({Ops.NEG, Ops.RECIPROCAL, Ops.SQRT, Ops.EXP, Ops.EXP2, Ops.LOG, Ops.LOG2, Ops.SIN, Ops.COS, Ops.TANH,
-                   Ops.ERF, Ops.TRUNC, Ops.NOT})
+                   Ops.ERF, Ops.TRUNC, Ops.TF32, Ops.NOT})
 BINARY = frozenset({Ops.ADD, Ops.MUL, Ops.FDIV, Ops.IDIV, Ops.MOD, Ops.MAX, Ops.CMPLT, Ops.CMPNE, Ops.AND, Ops.OR,
                     Ops.XOR, Ops.SHL, Ops.SHR})
 TERNARY = frozenset({Ops.WHERE})
