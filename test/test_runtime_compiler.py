@@ -19,6 +19,13 @@ def script(folder: Path, name: str, text: str) -> Path:
     return path
 
 
+def compiler_script(folder: Path, name: str, version: str) -> Path:
+    """Something that takes any source, and gives an object of three letters."""
+    return script(folder, name, f"""case "$*" in *--version*) echo '{version}'; exit;; esac
+        for output; do :; done
+        if [ "$output" = - ]; then echo obj; else echo obj > "$output"; fi""")
+
+
 @pytest.fixture(autouse=True)
 def nothing_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CC", raising=False)
@@ -39,10 +46,12 @@ def empty_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_cc_comes_first_and_may_hold_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cc = script(tmp_path, "mycc", "[ \"$1\" = --quick ] && echo 'mycc version 7.1.0'")
+    cc = compiler_script(tmp_path, "mycc", "mycc version 7.1.0")
     monkeypatch.setenv("CC", f"{cc} --quick")
     found = find_compiler()
     assert found.command == (str(cc), "--quick") and found.version == "mycc version 7.1.0" and found.kind == "gcc"
+    monkeypatch.setenv("CC", str(cc))
+    assert find_compiler().identity != found.identity  # its objects may be others
 
 
 def test_a_cc_that_does_not_run_is_passed_over_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,16 +61,31 @@ def test_a_cc_that_does_not_run_is_passed_over_with_a_warning(monkeypatch: pytes
             assert find_compiler().version
 
 
+def test_a_compiler_that_compiles_nothing_is_passed_over(empty_path: Path, tmp_path: Path,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_ziglang(monkeypatch)
+    compiler_script(empty_path, "cc", "gcc (X) 12.1.0")
+    script(empty_path, "gcc", "echo 'gcc (X) 13.1.0'")                       # says nothing and does nothing
+    script(empty_path, "clang", "[ \"$1\" = --version ] && echo 'clang version 19.1.7'")  # fails
+    assert find_compiler().command == ("cc",)
+    compiler._find.cache_clear()
+    monkeypatch.setenv("CC", str(script(tmp_path, "mycc", "[ \"$1\" = --version ] && echo 'gcc 14.1.0' || "
+                                        "{ echo no such option >&2; exit 1; }")))
+    with pytest.warns(RuntimeWarning, match="no such option"):
+        assert find_compiler().command == ("cc",)
+    compiler._find.cache_clear()
+
+
 def test_a_clang_on_path_is_used_if_it_is_new_enough(empty_path: Path) -> None:
-    script(empty_path, "clang", "echo 'Debian clang version 14.0.6'")
-    script(empty_path, "clang-19", "echo 'Debian clang version 19.1.7 (3)'")
+    compiler_script(empty_path, "clang", "Debian clang version 14.0.6")
+    compiler_script(empty_path, "clang-19", "Debian clang version 19.1.7 (3)")
     found = find_compiler()
     assert found.command == ("clang-19",) and "bf16" in found.features
 
 
 def test_the_package_of_zig_comes_before_gcc(empty_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ziglang")
-    script(empty_path, "gcc", "echo 'gcc (Debian 12.2.0-14) 12.2.0'")
+    compiler_script(empty_path, "gcc", "gcc (Debian 12.2.0-14) 12.2.0")
     assert find_compiler().command[1:] == ("clang",)
     hide_ziglang(monkeypatch)
     found = find_compiler()

@@ -1,6 +1,6 @@
 """Finds a C compiler and turns C text into an object file's bytes.
 
-The first that works, in this order:
+The first that compiles a trial, in this order:
 1. the command in the environment variable CC (it may hold arguments: "ccache gcc");
 2. a clang of version 15 or newer on PATH;
 3. the clang inside the `ziglang` package, called directly: it needs no headers, no libc and no environment;
@@ -61,7 +61,7 @@ class Compiler:
     @property
     def identity(self) -> str:
         """What a compiled object depends on besides its source and the machine."""
-        return "\n".join((self.version, *self.flags))
+        return "\n".join((self.version, *self.command[1:], *self.flags))
 
     def describe(self) -> str:
         """For DEBUG=1: "clang version 22.1.8 (/path/to/zig clang)"."""
@@ -110,6 +110,8 @@ def number_lines(source: str) -> str:
 
 
 def _read_bytes(path: str) -> bytes:
+    if not os.path.exists(path):  # a compiler that says nothing and does nothing
+        return b""
     with open(path, "rb") as file:
         return file.read()
 
@@ -172,6 +174,20 @@ def try_compiler(command: tuple[str, ...]) -> Compiler | None:
     return Compiler(command, kind, version, flags, language_features(kind, _major(version)))
 
 
+def refusal(compiler: Compiler) -> str | None:
+    """Why the compiler, with its flags, does not compile even a function that does nothing; None if it does. That is
+    kept on disk.
+    """
+    key = f"compiles {compiler.command} {compiler.identity}"
+    if cache.get(key) is None:
+        try:
+            compiler.compile("void nothing(void) {}")
+        except CompileError as error:
+            return str(error).partition("\n\n")[0]
+        cache.put(key, b"yes")
+    return None
+
+
 def _candidates() -> Iterator[tuple[str, ...]]:
     """Commands to try after CC, in the documented order."""
     for name in ("clang", *(f"clang-{n}" for n in range(NEWEST_CLANG, OLDEST_CLANG - 1, -1))):
@@ -192,12 +208,13 @@ def _find(cc: str, path: str) -> Compiler:
     """`find_compiler` for one value of CC and PATH."""
     if cc.strip():
         chosen = try_compiler(tuple(shlex.split(cc)))
-        if chosen:
+        reason = "it does not run" if chosen is None else refusal(chosen)
+        if chosen and reason is None:
             return chosen
-        warnings.warn(f"CC={cc!r} does not run; looking for another C compiler", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"CC={cc!r}: {reason}; looking for another C compiler", RuntimeWarning, stacklevel=3)
     for command in _candidates():
         found = try_compiler(command)
-        if found and not (found.kind == "clang" and _major(found.version) < OLDEST_CLANG):
+        if found and not (found.kind == "clang" and _major(found.version) < OLDEST_CLANG) and refusal(found) is None:
             return found
     raise RuntimeError(
         "the CPU device needs a C compiler and none was found: CC is not set, and there is no clang >= "
