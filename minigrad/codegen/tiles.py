@@ -21,8 +21,11 @@ from .place import Place
 
 ACCUMULATORS = 4      # independent vectors of a reduce: enough to hide the latency of an addition
 PACK_ROWS = 48  # rows of output from which packing an operand pays when it is contiguous along the other output axis
-PACK_ROWS_TURNED = 6  # ... when it would have to be turned in registers otherwise
+PACK_ROWS_TURNED = 9  # ... when it would have to be turned in registers otherwise
 LEAST_PANEL = 32
+MANY_ROWS = 256  # of output: each thread packing all panels for its own costs little
+MOST_ROWS = 8  # of a tile: each takes a register for its address, and a place of the first cache's set if far apart
+STRIDED_DEPTH = 256  # of a block of a sum whose rows are columns in memory: a cache line an iteration, to be met again
 FAR = 1 << 40
 
 
@@ -252,7 +255,7 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
                 return not must
             attempt(loops, Order((*front, along + ".0", *rest, along + ".1")), target)
             level, along = (*front, along + ".0"), along + ".1"
-            block, name = _block(view, down, target), parts(down[0])[1][0].arg.name
+            block, name = _block(view, down, o, target), parts(down[0])[1][0].arg.name
             if (
                 block
                 and rest
@@ -273,7 +276,7 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
     return packed
 
 
-def _block(view: NestView, down: list[UOp], target: Target) -> int:
+def _block(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
     """The size of blocks for a sum too deep for its panel to stay in the second cache; 0 where it is done in one."""
     ranges = parts(down[0])[1]
     value = view.stores[0].src[1]
@@ -289,7 +292,8 @@ def _block(view: NestView, down: list[UOp], target: Target) -> int:
     ):
         return 0
     depth = _length(ranges[0])
-    most = target.l2 // 2 // (_widest(target) * 4)
+    strided = any(o not in nest.free(u) and abs(stride(u, ranges[0])) > 1 for u in _loads_of(down[0]))
+    most = STRIDED_DEPTH if strided else target.l2 // 2 // (_widest(target) * 4)
     return next((b for b in range(most, most // 3, -1) if depth % b == 0), 0) if depth > most * 3 // 2 else 0
 
 
@@ -316,7 +320,7 @@ def _panel(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
     """Columns of a panel of `o`: half of the widest where the panel of a deep reduce would not stay in the second
     cache; narrower where that makes the largest share of the threads, which is whole panels, smaller.
     """
-    depth = _block(view, down, target)
+    depth = _block(view, down, o, target)
     if not depth:
         depth = 1
         for r in parts(down[0])[1]:
@@ -326,6 +330,9 @@ def _panel(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
         wide //= 2
     if view.level:
         return lanes * _vectors(_length(o), lanes, min(wide, _length(o)) // lanes)
+    rows = _row_range(view, down, o)
+    if rows is None or _length(rows) >= MANY_ROWS:  # the threads may as well share the rows
+        return wide
     return min(range(wide, wide // 2 - 1, -lanes), key=lambda width: -(-_length(o) // width // target.cores) * width)
 
 
@@ -422,7 +429,7 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
     row_name = None
     if rows is not None:
         height = max(1, (target.registers - 1 - vectors) // vectors // reduces)
-        height = min(height, 12 if vectors > 1 else 8, _length(rows))
+        height = min(height, MOST_ROWS, _length(rows))
         least = height * 2 // 3 if _length(rows) <= 4 * height else height - 1
         height = next(
             (h for h in range(height, least - 1, -1) if _length(rows) % h == 0), height
