@@ -30,7 +30,7 @@ from kernel_cases import (
 from minigrad.codegen import nest
 from minigrad.codegen.linearize import linearize
 from minigrad.codegen.lower import Loops, lower_ast
-from minigrad.codegen.opts import Peel, Split, Thread, Upcast
+from minigrad.codegen.opts import Peel, Split, Thread, Upcast, Vector
 from minigrad.codegen.pipeline import Lowered, lower_kernel
 from minigrad.codegen.place import Bound, Place
 from minigrad.codegen.simplify import simplify
@@ -105,6 +105,16 @@ def test_a_causal_mask_ends_the_loops_of_attention() -> None:
     over_keys = {r.arg.name for u in nodes(lower_ast(simplify(kernel.ast)), Ops.REDUCE) for r in nest.parts(u)[1]
                  if r.vmax + 1 == 256}
     assert bounded == over_keys and len(over_keys) == 3
+
+
+def test_a_window_over_a_padded_image_keeps_its_register_tile() -> None:
+    """The border's guards end no loop of three iterations: a loop whose end is another for each column has no lanes."""
+    image, weight = Tensor.empty(2, 8, 32, 32), Tensor.empty(16, 8, 3, 3)
+    schedule, _ = create_schedule([image.conv2d(weight, padding=1)._node], Buffer)
+    (kernel,) = schedule.kernels
+    opts = lower_kernel(kernel.ast, TARGET).opts
+    assert any(isinstance(opt, Vector) for opt in opts) and any(isinstance(opt, Upcast) for opt in opts)
+    assert not any(isinstance(opt, Bound) for opt in opts)
 
 
 def test_lanes_leave_no_rest_where_three_vectors_do_not() -> None:

@@ -19,6 +19,7 @@ from .tiles import attempt
 BLOCK = 16        # rows of a block: an operand streamed past them is read once per block
 REPEATS = 8       # a cheap value is kept when it would be computed so many times
 LANES_MULTIPLE = 64
+LEAST_BOUND = 16  # iterations from which a reduce is worth a loop whose end varies
 
 
 def place_values(loops: Loops, target: Target) -> None:
@@ -213,6 +214,8 @@ def _bound_reduces(loops: Loops, target: Target) -> None:
     names = dict.fromkeys(r.arg.name for u in nest.order(loops.root) if u.op is Ops.REDUCE for r in parts(u)[1])
     for name in names:
         found = nest.ranges_named(loops.root, name)
+        if max(map(_length, found)) < LEAST_BOUND:
+            continue
         if any(r.src[1].op is Ops.CONST and r.src[0].op is Ops.CONST for r in found):
             multiple = LANES_MULTIPLE if _length(found[0]) >= 4 * LANES_MULTIPLE else 1
             inner = [n for n in level if all(n in {x.arg.name for x in nest.free(u)} for u in nest.order(loops.root)
