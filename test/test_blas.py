@@ -1,11 +1,16 @@
 """minigrad.blas against numpy: transposes, leading dimensions, increments, factors, and what is refused."""
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from extra.benchmarks import blas_ladder
 from minigrad import GlobalCounters, blas
 from minigrad.blas import axpy, dot, gemm, gemv
+from minigrad.codegen.pipeline import lower_kernel
+from minigrad.runtime.device import default_device
+from minigrad.target import host_target
 
 Array = np.ndarray[Any, Any]
 
@@ -130,3 +135,17 @@ def test_arguments_that_do_not_fit_are_refused(call: Any, error: type[Exception]
         with pytest.raises(error, match=message):
             call()
     assert (X == 1).all() and (Y == 1).all()
+
+
+@pytest.mark.skipif(default_device() != "CPU", reason="the ladder is the CPU's")
+def test_every_rung_of_the_ladder_computes_the_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blas_ladder, "SECONDS", 0.0)
+    monkeypatch.setattr(blas_ladder, "PYTHON_SIZE", 8)
+    rows = blas_ladder.table(192).rows      # compares each rung with numpy
+    assert [row[0] for row in rows[1:-2]] == [name for name, _, _ in blas_ladder.rungs(host_target())]
+
+
+def test_the_rungs_fit_narrow_vectors() -> None:
+    target = replace(host_target(), vector_bytes=32, registers=16)
+    for _, opts, _ in blas_ladder.rungs(target):
+        assert list(lower_kernel(blas_ladder.product_ast(96), target, opts).opts) == opts

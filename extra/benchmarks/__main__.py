@@ -20,6 +20,7 @@ NAMES = {
     "matmul": "matrix products against the FMA peak and OpenBLAS",
     "rows": "attention, softmax and rmsnorm against their bounds (and torch, where it is installed)",
     "replay": "what one more tiny kernel costs in a replayed graph",
+    "blas_ladder": "one matrix product from a Python loop to all cores, a list of opts a rung",
     "compile_time": "scheduling, lowering, compiling and the warm start of one token of a 1B Llama",
     "decode": "tokens/s of Llama against the read bandwidth",
 }
