@@ -68,7 +68,7 @@ class Context(ContextDecorator):
 
 
 DEBUG = Flag("DEBUG", 0, "1 device and totals, 2 a line per kernel, 3 opts, 4 source, 5 kernel AST, 6 UOps")
-DEV = Flag("DEV", "CPU", "the device of new tensors: CPU, CUDA, NUMPY (interpreter), NULL (runs nothing)")
+DEV = Flag("DEV", "CPU", "the device of new tensors: CPU, CUDA, OPENCL, NUMPY (interpreter), NULL (runs nothing)")
 NOOPT = Flag("NOOPT", 0, "1 turns the optimiser of kernels off: plain loops, with no more scratch than keeps values "
              "from being computed again")
 ALLOW_TF32 = Flag("ALLOW_TF32", 0, "1 rounds the operands of float32 products to tf32, whose mantissa has 10 bits: "

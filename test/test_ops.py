@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import needs_opencl
 
 from minigrad import Context, Tensor
 
@@ -254,7 +255,11 @@ def central_differences(function: Callable[..., Any], arrays: list[np.ndarray], 
 
 
 MODES = [pytest.param("NUMPY", 0, id="numpy-graph"), pytest.param("NUMPY", 1, id="numpy-eager"), pytest.param("CPU", 0, id="cpu-graph"),
-         pytest.param("CPU", 1, id="cpu-eager"), pytest.param("CUDA_EMULATED", 0, id="cuda-emulated")]
+         pytest.param("CPU", 1, id="cpu-eager"), pytest.param("CUDA_EMULATED", 0, id="cuda-emulated"),
+         pytest.param("OPENCL", 0, id="opencl", marks=needs_opencl)]
+
+
+GRAPHS = [MODES[0], MODES[2], MODES[4], MODES[5]]
 
 
 @pytest.mark.parametrize(("device", "eager"), MODES)
@@ -296,7 +301,7 @@ INTEGER_ROWS: list[tuple[str, Callable[..., Any], Callable[..., Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("device", "eager"), MODES[::2])
+@pytest.mark.parametrize(("device", "eager"), GRAPHS)
 @pytest.mark.parametrize("dtype", INTS, ids=lambda t: t.__name__)
 def test_integers_wrap_and_divide_like_numpy(dtype: Any, device: str, eager: int) -> None:
     info = np.iinfo(dtype)
@@ -331,7 +336,7 @@ SPECIAL_ROWS: list[tuple[str, Callable[..., Any], Callable[..., Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("device", "eager"), MODES[::2])
+@pytest.mark.parametrize(("device", "eager"), GRAPHS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_special_values_like_numpy(dtype: Any, device: str, eager: int) -> None:
     x, y = (a.reshape(-1).astype(dtype) for a in np.meshgrid(SPECIAL, SPECIAL))
@@ -342,7 +347,7 @@ def test_special_values_like_numpy(dtype: Any, device: str, eager: int) -> None:
             np.testing.assert_allclose(result.numpy(), theirs(x, y), rtol=1e-5 if dtype is np.float32 else 1e-10, atol=1e-30, err_msg=name)
 
 
-@pytest.mark.parametrize("device", ["NUMPY", "CPU", "CUDA_EMULATED"])
+@pytest.mark.parametrize("device", ["NUMPY", "CPU", "CUDA_EMULATED", pytest.param("OPENCL", marks=needs_opencl)])
 def test_empty_tensors_like_numpy(device: str) -> None:
     x = np.zeros((0, 3), np.float32)
     with Context(DEV=device):

@@ -263,13 +263,13 @@ class _Walk:
 
     def address(self, memory: UOp, indices: tuple[UOp, ...]) -> tuple[UOp, list[UOp]]:
         """(flat address, gates): a gate for every index that is not proved to be inside of its dimension."""
-        if memory.op is Ops.SCRATCH:
-            return _scratch_address(memory, indices, self.scratch[memory].dims), []
         gates = []
         for i, n in zip(indices, memory.arg.shape):
             for condition in (i.ge(0), i.lt(n)):
                 if condition is not TRUE:
                     gates.append(condition)
+        if memory.op is Ops.SCRATCH:
+            return _scratch_address(memory, indices, self.scratch[memory].dims), gates
         return flatten(indices, memory.arg.shape)[0], gates
 
     def emit_load(self, node: UOp, path: list[Block]) -> UOp:
@@ -531,7 +531,7 @@ def _lay_out_scratch(order: list[UOp]) -> tuple[dict[UOp, Scratch], int]:
     arrays: dict[UOp, Scratch] = {}
     offset = 0
     for memory, sizes in largest.items():
-        dims = tuple(sizes)
+        dims = memory.arg.shape or tuple(sizes)
         size = memory.dtype.itemsize
         for n in stored_dims(memory, dims):
             size *= n

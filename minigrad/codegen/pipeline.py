@@ -11,8 +11,7 @@ from ..target import Target
 from ..uops import Ops, UOp, sint, toposort
 from ..uops.symbolic import ssimplify
 from ..uops.trace import record
-from . import cost
-from .heuristic import choose
+from . import cost, heuristic, heuristic_gpu
 from .linearize import Linear, linearize
 from .lower import Loops, lower_ast
 from .naming import kernel_name
@@ -51,6 +50,7 @@ def lower_kernel(ast: UOp, target: Target, opts: Sequence[Opt] | None = None) ->
     if opts is not None:
         apply_opts(loops, opts, target)
     else:
+        choose = heuristic_gpu.choose if target.has_blocks else heuristic.choose
         choose(loops, target, plain=bool(NOOPT))    # placement, tiles, lanes, threads
     return finish(ast, loops)
 

@@ -116,7 +116,10 @@ class Place(Opt):
         value = nest.substitute(loops.lowering.lower(plan.node, clean), at)
         if value.op is Ops.VALUE:
             value = value.src[0]
-        scratch = UOp(Ops.SCRATCH, plan.dtype, (), ScratchArg(self.label, self.layout, self.shared))
+        # a block's memory is small: gates, which cost a GPU little, rather than padding
+        extents = tuple(max(1, bounds(extent)[1]) for extent in plan.extents) if self.shared else ()
+        arg = ScratchArg(self.label, self.layout, self.shared, shape=extents)
+        scratch = UOp(Ops.SCRATCH, plan.dtype, (), arg)
         own = [r for r in fresh if r is not None]
         statement = nest.store(scratch, value, [index_const(0) if r is None else r for r in fresh])
         fill = nest.end([statement], own, plan.level)

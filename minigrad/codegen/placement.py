@@ -50,7 +50,7 @@ def _place_value(loops: Loops, name: str, target: Target) -> None:
         return
     level = _block_rows(loops, uses, level, homes, target)
     _bound_reduces(loops, target)
-    while not attempt(loops, Place(name, tuple(level)), target):
+    while not attempt(loops, Place(name, tuple(level), shared=target.has_blocks), target):
         # too large for this level: nothing deeper is possible than the ranges all uses share
         return
 
@@ -187,7 +187,8 @@ def _block_rows(loops: Loops, uses: list[UOp], level: list[str], homes: set[UOp]
     for r in set().union(*(nest.free(u) for u in uses)) - set(_outer_ranges(loops.root)):
         extent = max(extent, _length(r))
     block = BLOCK
-    while block > 1 and block * extent * 4 > max(target.l2 // 2, 64 << 10):
+    most = target.scratch // 4 if target.has_blocks else max(target.l2 // 2, 64 << 10)
+    while block > 1 and block * extent * 4 > most:
         block //= 2
     if block > 1 and (length >= block or length % block == 0) and attempt(loops, Split(name, block), target):
         return [*level[:-1], name + ".0"]

@@ -60,10 +60,10 @@ def root_nest(root: UOp) -> NestView:
     while parts(root)[0][0].op is Ops.END:
         around += parts(root)[1]
         root = parts(root)[0][0]
-    return _view(root, (), around)
+    return nest_view(root, (), around)
 
 
-def _view(end: UOp, level: tuple[UOp, ...], around: tuple[UOp, ...] = ()) -> NestView:
+def nest_view(end: UOp, level: tuple[UOp, ...], around: tuple[UOp, ...] = ()) -> NestView:
     body, ranges, _ = parts(end)
     fills: set[UOp] = set()
     nodes: list[UOp] = []
@@ -81,11 +81,11 @@ def tile_nests(loops: Loops, target: Target) -> None:
     while waiting := [name for name in fills_of(loops.root) if name not in done]:
         done.add(waiting[0])
         fill = fills_of(loops.root)[waiting[0]]
-        _tile(loops, _view(fill, parts(fill)[2]), target)
+        _tile(loops, nest_view(fill, parts(fill)[2]), target)
     _tile(loops, root_nest(loops.root), target)
     for name, fill in list(fills_of(loops.root).items()):
         if name not in done:
-            _tile(loops, _view(fill, parts(fill)[2]), target)
+            _tile(loops, nest_view(fill, parts(fill)[2]), target)
 
 
 def stride(access: UOp, r: UOp) -> int:
@@ -133,7 +133,7 @@ def _tile(loops: Loops, view: NestView, target: Target) -> None:
     down = [d for d in view.reduces if o is not None and o in nest.free(d)]
     across = [d for d in view.reduces if d not in down]
     if o is not None and down:
-        if not _pack(loops, view, down, _row_range(view, down, o), o, target):
+        if not _pack(loops, view, down, row_range(view, down, o), o, target):
             o, across = None, list(view.reduces)   # the reduce becomes the lanes
     if o is not None and loads and not down and all(abs(stride(u, o)) > 1 for u in loads if o in nest.free(u)) and \
             any(o in nest.free(u) for u in loads):
@@ -175,7 +175,7 @@ def _loads_of(d: UOp) -> list[UOp]:
     return [u for u in nest.toposort_until(d.src[0], lambda u: u.op is Ops.END) if u.op is Ops.LOAD]
 
 
-def _row_range(view: NestView, down: list[UOp], o: UOp) -> UOp | None:
+def row_range(view: NestView, down: list[UOp], o: UOp) -> UOp | None:
     """The innermost other output range on which some vectors of the reduces do not depend, while the reduces do."""
     for r in reversed(view.ranges):
         if r is o or r.arg.kind != "loop" or _length(r) < 2:
@@ -330,7 +330,7 @@ def _panel(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
         wide //= 2
     if view.level:
         return lanes * _vectors(_length(o), lanes, min(wide, _length(o)) // lanes)
-    rows = _row_range(view, down, o)
+    rows = row_range(view, down, o)
     if rows is None or _length(rows) >= MANY_ROWS:  # the threads may as well share the rows
         return wide
     return min(range(wide, wide // 2 - 1, -lanes), key=lambda width: -(-_length(o) // width // target.cores) * width)
@@ -418,7 +418,7 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
             attempt(loops, Peel(f"{name}.0", at=_length(o) // length), target)
     else:
         inner, length = name, _length(o)
-    rows = _row_range(view, down, o) if down else None
+    rows = row_range(view, down, o) if down else None
     while lanes > 4 and lanes > length:
         lanes //= 2
     vectors = length // lanes if inner == split else _vectors(length, lanes, min(ACCUMULATORS, length // lanes))

@@ -298,14 +298,18 @@ class CStyle:
             return f"({self.condition(u.src[0])} ? {self.index(u.src[1])} : {self.index(u.src[2])})"
         a, b = (self.index(s) for s in u.src)
         if op is Ops.MAX:
-            self.helpers.add("imax")
-            return f"imax({a}, {b})"
+            return f"{self.index_helper('imax')}({a}, {b})"
         if op in (Ops.IDIV, Ops.MOD):
             if bounds(u.src[0])[0] >= 0 and bounds(u.src[1])[0] > 0:
                 return f"{_group(a)} {'/' if op is Ops.IDIV else '%'} {_group(b)}"
-            self.helpers.add("ifloordiv")
-            return f"ifloordiv({a}, {b})" if op is Ops.IDIV else f"({_group(a)} - ifloordiv({a}, {b}) * {_group(b)})"
+            quotient = f"{self.index_helper('ifloordiv')}({a}, {b})"
+            return quotient if op is Ops.IDIV else f"({_group(a)} - {quotient} * {_group(b)})"
         raise RuntimeError(f"render: {u!r} is no index")
+
+    def index_helper(self, name: str) -> str:
+        """What a function of indices is called: imin, imax, ifloordiv."""
+        self.helpers.add(name)
+        return name
 
     def sum(self, u: UOp) -> str:
         if u.op is Ops.MUL and u.src[1].op is not Ops.CONST:
@@ -314,8 +318,7 @@ class CStyle:
         text = ""
         for atom, k in terms.items():
             if atom.op is Ops.MAX and k < 0:  # -max(-a, -b) is min(a, b)
-                self.helpers.add("imin")
-                part, k = f"imin({self.index(-atom.src[0])}, {self.index(-atom.src[1])})", -k
+                part, k = f"{self.index_helper('imin')}({self.index(-atom.src[0])}, {self.index(-atom.src[1])})", -k
             else:
                 part = self.index(atom)
             if abs(k) != 1:

@@ -76,8 +76,11 @@ class GPURenderer(CStyle):
         self.chunks.setdefault(text.replace("static inline", self.device))
 
     def prelude(self) -> tuple[str, ...]:
-        of_indices = [c.INDEX[name].replace("static inline", self.device) for name in sorted(self.helpers)]
-        return (*(text.replace("long", self.index_type) for text in of_indices), *self.chunks)
+        of_indices = []
+        for name in sorted(self.helpers):
+            text = c.INDEX[name].replace("static inline", self.device).replace("long", self.index_type)
+            of_indices.append(text.replace(f" {name}(", f" {self.index_helper(name)}("))
+        return (*of_indices, *self.chunks)
 
     # ---- statements
 

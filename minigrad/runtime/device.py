@@ -35,6 +35,7 @@ DEVICES = {
     "NUMPY": ("minigrad.runtime.interpreter", "NumpyDevice"),
     "NULL": ("minigrad.runtime.null", "NullDevice"),
     "CUDA": ("minigrad.runtime.cuda", "CUDADevice"),
+    "OPENCL": ("minigrad.runtime.opencl", "OpenCLDevice"),
     "CUDA_EMULATED": ("extra.cuda_emulated.device", "EmulatedDevice"),     # a tool of the repository
 }
 _lock = fork_safe_lock()

@@ -170,13 +170,14 @@ class RangeArg:
 @dataclass(frozen=True)
 class ScratchArg:
     """name: of the value kept; layout: (dimension, divisor, modulus or 0) outermost first, empty: row-major; shared: of
-    a block.
+    a block; shape: what is filled, outside of which accesses have gates. Without one there is padding instead.
     """
 
     name: str
     layout: tuple[tuple[int, int, int], ...] = ()
     shared: bool = False
     copy: int = 0
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

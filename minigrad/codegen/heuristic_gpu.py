@@ -1,0 +1,281 @@
+"""Good opts for a target with blocks of threads: the grid, the block, what its threads share, and tiles of products.
+
+Everything follows from how addresses move with the ranges and from the Target, as for processors (`heuristic`). A
+kernel in which something is kept in scratch is computed by blocks: the ranges at which it is kept are the grid, the
+scratch is shared, and every loop inside of a block is cut among its threads. Any other kernel is a product, which gets
+tiles, or a sum that is too long for one thread, which a block shares, or has a thread for every few elements.
+
+What a recipe makes may still not fit: too much shared memory, or a barrier that not all threads would reach. Then the
+next one is taken; the last keeps nothing and always fits.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..helpers import prod
+from ..target import Target
+from ..uops import Ops, UOp
+from ..uops.uop import bounds
+from . import nest
+from .gpu import Global, Group, Local
+from .heuristic import merge_neighbours
+from .linearize import linearize, stored_dims
+from .lower import Loops
+from .nest import parts
+from .opts import Opt, Split, Upcast, Vector
+from .place import Place
+from .placement import place_values
+from .tiles import NestView, attempt, fills_of, nest_view, root_nest, row_range, stride
+
+THREADS = 256               # of a block, at most
+ROW = 32                    # threads side by side along the fastest axis: what a warp is, or more
+LONG = 64                   # terms of a sum from which a block shares it
+MANY = 1 << 15              # outputs from which each has a thread, rather than a block
+VECTOR = 4
+TILE, DEEP, EACH = 64, 16, 4    # of a product: rows and columns of a block, terms at once, rows and columns of a thread
+
+
+def choose(loops: Loops, target: Target, plain: bool = False) -> None:
+    """Applies the opts, and lists them in loops.opts. `plain`: one thread for each block, no tiles."""
+    first = replace(loops)
+    recipes: list[Callable[[Loops, Target], None]] = [_blocks_of_one, _spread] if plain else [
+        _cooperate, _blocks_of_one, _spread]
+    for recipe in recipes:
+        recipe(loops, target)
+        if _fits(loops, target):
+            return
+        _restore(loops, first)
+
+
+def _restore(loops: Loops, old: Loops) -> None:
+    loops.root, loops.serial, loops.copies = old.root, old.serial, old.copies
+    loops.opts, loops.dimensions = list(old.opts), dict(old.dimensions)
+
+
+def _together(loops: Loops, target: Target, *opts: Opt) -> bool:
+    """Applies all of the opts, or none."""
+    before = replace(loops, opts=list(loops.opts), dimensions=dict(loops.dimensions))
+    if all(attempt(loops, opt, target) for opt in opts):
+        return True
+    _restore(loops, before)
+    return False
+
+
+def _fits(loops: Loops, target: Target) -> bool:
+    """Whether the shared arrays fit a block, and all of its threads reach all barriers."""
+    if not any(u.op is Ops.SCRATCH for u in nest.order(loops.root)):
+        return True
+    try:
+        scratch = linearize(loops).scratch
+    except ValueError:
+        return False
+    sizes = (prod(stored_dims(memory, place.dims)) * place.dtype.itemsize for memory, place in scratch.items())
+    return bool(sum(-(-size // 16) * 16 for size in sizes) <= target.scratch)
+
+
+# ---- recipes
+
+def _cooperate(loops: Loops, target: Target) -> None:
+    """The threads of a block share what is kept; a kernel that keeps nothing is spread."""
+    place_values(loops, target)
+    levels = _levels(loops)
+    if levels is None:
+        _free_outputs(loops, target)
+        return
+    lengths = [_length(r) for view in _nests(loops) for r in view.ranges if r.arg.name not in levels]
+    lengths += [_length(r) for u in _reduces(loops.root) for r in parts(u)[1]]
+    threads = min(THREADS, target.block_threads, max(ROW, _power(max(lengths, default=1))))
+    _grid(loops, target, levels)
+    for view in _nests(loops):
+        own = [r for r in view.ranges if r.arg.name not in levels and _is_loop(loops, r)]
+        if own:
+            fastest = next((r for r in reversed(own) if any(stride(s, r) == 1 for s in view.stores)), None)
+            _cut(loops, target, str((fastest or max(own, key=_length)).arg.name), threads)
+    _group_sums(loops, target, threads, 0)
+
+
+def _blocks_of_one(loops: Loops, target: Target) -> None:
+    """A thread computes alone what is kept at a level."""
+    place_values(loops, target)
+    levels = _levels(loops)
+    if levels is None:
+        _spread(loops, target)
+    else:
+        _grid(loops, target, levels)
+
+
+def _spread(loops: Loops, target: Target) -> None:
+    """A thread for each output, all neighbours along the fastest axis side by side."""
+    merge_neighbours(loops, target)
+    _spread_ranges(loops, target, [r for r in root_nest(loops.root).ranges if _is_loop(loops, r)], THREADS)
+
+
+def _free_outputs(loops: Loops, target: Target) -> None:
+    """A kernel without scratch."""
+    merge_neighbours(loops, target)
+    view = root_nest(loops.root)
+    outputs = [r for r in view.ranges if _is_loop(loops, r)]
+    if _tile_product(loops, target, view, outputs):
+        return
+    count = prod(max(1, _length(r)) for r in outputs)
+    fastest = next((r for r in reversed(outputs) if any(stride(s, r) == 1 for s in view.stores)), None)
+    if not view.reduces and fastest is not None and count >= MANY and _length(fastest) % VECTOR == 0 \
+            and all(stride(u, fastest) in (0, 1) for u in view.nodes if u.op in (Ops.LOAD, Ops.STORE)):
+        name = fastest.arg.name
+        if _together(loops, target, Split(name, VECTOR), Vector(f"{name}.1")):
+            outputs = [r for r in root_nest(loops.root).ranges if _is_loop(loops, r)]
+    long = [u for u in view.reduces if prod(_length(r) for r in parts(u)[1]) >= LONG]
+    if not long or count >= MANY and not any(_along_rows(u) for u in long):
+        _spread_ranges(loops, target, outputs, THREADS)
+        return
+    terms = max(prod(_length(r) for r in parts(u)[1]) for u in long)
+    threads = min(THREADS, target.block_threads, max(ROW, _power(terms) // 8))
+    if all(_along_rows(u) for u in long) or fastest is None or _length(fastest) < 8:
+        _grid(loops, target, [str(r.arg.name) for r in outputs])
+        _group_sums(loops, target, threads, 0)
+    else:                       # sums over columns: threads side by side have a column each
+        _spread_ranges(loops, target, outputs, ROW)
+        _group_sums(loops, target, max(2, threads // ROW), 2)
+
+
+def _tile_product(loops: Loops, target: Target, view: NestView, outputs: list[UOp]) -> bool:
+    """A product of two inputs: tiles of both in shared memory, a tile of outputs in each thread's registers."""
+    if len(view.reduces) != 1 or len(parts(view.reduces[0])[1]) != 1 or len(outputs) > 4:
+        return False
+    (d,), (depth,) = view.reduces, parts(view.reduces[0])[1]
+    loads = [u for u in view.nodes if u.op is Ops.LOAD and depth in nest.free(u)]
+    column = next((r for r in reversed(outputs) if all(stride(s, r) == 1 for s in view.stores)), None)
+    row = None if column is None else row_range(view, [d], column)
+    if column is None or row is None or row not in outputs or min(_length(row), _length(column)) < TILE // 2 \
+            or _length(depth) < DEEP or len({u.src[0] for u in loads}) != len(loads) or len(loads) != 2:
+        return False
+    m, n, k = str(row.arg.name), str(column.arg.name), str(depth.arg.name)
+    others = [str(r.arg.name) for r in outputs if r not in (row, column)]
+    around = [str(r.arg.name) + (".0" if r in (row, column) else "") for r in view.ranges if r in outputs]
+    opts: list[Opt] = [Split(m, TILE), Split(f"{m}.1", EACH), Split(n, TILE), Split(f"{n}.1", EACH), Split(k, DEEP)]
+    shape = {row: TILE, column: TILE, depth: DEEP}
+    fills: list[Opt] = []
+    for u in loads:
+        memory, indices = nest.access(u)
+        moved = {r: [a for a, i in enumerate(indices) if r in nest.free(i)] for r in shape}
+        mine = next((r for r in (row, column) if moved[r]), None)
+        if memory.op is not Ops.PARAM or mine is None or len(moved[mine]) != 1 or len(moved[depth]) != 1 \
+                or moved[mine] == moved[depth] or (moved[row] and moved[column]):
+            return False
+        (a,), (b,), label = moved[mine], moved[depth], f"p{memory.arg.slot}"
+        opts.append(Place(label, (*around, f"{k}.0"), ((b, 1, 0), (a, 1, 0)), shared=True))
+        fast, slow = (a, b) if abs(stride(u, mine)) == 1 else (b, a)      # as it lies in memory
+        across = TILE // EACH
+        for axis, dimension in ((fast, 0), (slow, 1)):
+            extent = TILE if axis == a else DEEP
+            if extent > across:
+                fills += [Split(f"{label}_{axis}", across), Local(f"{label}_{axis}.1", dimension),
+                          Upcast(f"{label}_{axis}.0")]
+            else:
+                fills.append(Local(f"{label}_{axis}", dimension))
+    grid: list[Opt] = [Global(f"{n}.0", 0), Global(f"{m}.0", 1), *(Global(x, 2) for x in others[:1]),
+                       Local(f"{n}.1.0", 0), Local(f"{m}.1.0", 1)]
+    return _together(loops, target, *opts, *grid, *fills, Vector(f"{n}.1.1"), Upcast(f"{m}.1.1"))
+
+
+# ---- parts of recipes
+
+def _spread_ranges(loops: Loops, target: Target, ranges: list[UOp], threads: int) -> None:
+    """Blocks of threads over the ranges, the last one fastest; what is left over stays a loop."""
+    threads = min(threads, target.block_threads)
+    outer = []
+    for dimension, r in enumerate(reversed(ranges[-3:])):
+        name, length = str(r.arg.name), _length(r)
+        size = min(threads, _power(length)) if dimension < 2 else 1
+        if r.src[1].op is Ops.CONST and length <= size and _together(loops, target, Local(name, dimension)):
+            threads //= max(1, _power(length))
+            continue
+        if size > 1 and _together(loops, target, Split(name, size), Local(f"{name}.1", dimension)):
+            threads //= size
+            name += ".0"
+        outer.append(name)
+    _grid(loops, target, [*(str(r.arg.name) for r in ranges[:-3]), *reversed(outer)])
+
+
+def _grid(loops: Loops, target: Target, names: list[str]) -> None:
+    """Three of the ranges, the longest, become the grid; its first dimension holds most blocks."""
+    lengths = {name: max(map(_length, nest.ranges_named(loops.root, name)), default=0) for name in names}
+    free = [d for d in range(3) if not any(loops.dimensions.get(u.arg.name) == d and u.arg.kind == "global"
+                                           for u in nest.order(loops.root) if u.op is Ops.RANGE)]
+    for name in sorted(names, key=lambda name: -lengths[name]):
+        if free and attempt(loops, Global(name, free[0]), target):
+            free.pop(0)
+
+
+def _cut(loops: Loops, target: Target, name: str, threads: int) -> None:
+    """All threads of the block walk a range together."""
+    (r,) = nest.ranges_named(loops.root, name)[:1]
+    if r.src[1].op is not Ops.CONST or _length(r) != threads or not attempt(loops, Local(name, 0), target):
+        _together(loops, target, Split(name, threads), Local(f"{name}.1", 0))
+
+
+def _group_sums(loops: Loops, target: Target, threads: int, dimension: int) -> None:
+    """Cuts every sum that no thread has for itself among threads, in vectors where its terms are neighbours."""
+    tried: set[str] = set()
+    while True:
+        found = [(r, u) for u in _reduces(loops.root) for r in parts(u)[1]
+                 if _is_loop(loops, r) and _length(r) >= ROW and r.arg.name not in tried
+                 and not r.arg.name.endswith("g") and (dimension or not _differs(u))]
+        if not found:
+            return
+        r, u = max(found, key=lambda pair: _length(pair[0]))
+        name, length = str(r.arg.name), _length(r)
+        tried |= {str(x.arg.name) for x in parts(u)[1]} | {f"{name}.0", f"{name}.1.1"}
+        loads = [x for x in _loads(u) if r in nest.free(x)]
+        vectors = loads and length % VECTOR == 0 and length >= VECTOR * threads
+        if not (vectors and all(stride(x, r) == 1 for x in loads) and _together(
+                loops, target, Split(name, threads * VECTOR), Split(f"{name}.1", VECTOR),
+                Group(f"{name}.1.0", dimension), Vector(f"{name}.1.1"))):
+            _together(loops, target, Split(name, threads), Group(f"{name}.1", dimension))
+
+
+# ---- what a nest looks like
+
+def _levels(loops: Loops) -> list[str] | None:
+    """The outer ranges at which values are kept, those of the deepest; None where nothing is kept."""
+    levels = [[str(r.arg.name) for r in parts(fill)[2]] for fill in fills_of(loops.root).values()]
+    return max(levels, key=len) if levels else None
+
+
+def _nests(loops: Loops) -> list[NestView]:
+    """All nests, the root's last."""
+    return [*(nest_view(fill, parts(fill)[2]) for fill in fills_of(loops.root).values()), root_nest(loops.root)]
+
+
+def _reduces(root: UOp) -> list[UOp]:
+    return [u for u in nest.order(root) if u.op is Ops.REDUCE]
+
+
+def _along_rows(u: UOp) -> bool:
+    """Whether most of what a sum reads are neighbours in memory."""
+    near = [x for x in _loads(u) if any(stride(x, r) == 1 for r in parts(u)[1])]
+    return 2 * len(near) > len(_loads(u))
+
+
+def _loads(u: UOp) -> list[UOp]:
+    """What a sum reads, other than in the fills of what it reads."""
+    return [x for x in nest.toposort_until(u.src[0], lambda x: x.op is Ops.END) if x.op is Ops.LOAD]
+
+
+def _differs(u: UOp) -> bool:
+    """Whether the threads of a block have different values of it."""
+    return any(r.arg.kind == "local" for r in nest.free(u))
+
+
+def _is_loop(loops: Loops, r: UOp) -> bool:
+    return r.arg.kind == "loop" and r.arg.name not in loops.serial and _length(r) > 1
+
+
+def _length(r: UOp) -> int:
+    return max(0, bounds(r.src[1])[1] - bounds(r.src[0])[0])
+
+
+def _power(n: int) -> int:
+    """The next power of two."""
+    return 1 << max(0, n - 1).bit_length()
