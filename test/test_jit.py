@@ -878,3 +878,28 @@ def test_tensors_as_keys_are_not_read() -> None:
     assert step.recordings == 2
     rates[weight] = 3.0
     equal(step(array(1)), 3)
+
+
+# ---- history
+
+def test_gradients_do_not_silently_stop_at_the_result_of_a_replay() -> None:
+    weight, other = (Tensor([2.0], requires_grad=True) for _ in range(2))
+    scaled = TinyJit(lambda x: x * weight)
+    for i in range(6):
+        weight.grad = other.grad = None
+        y = scaled(array(i))
+        assert y.requires_grad
+        loss = (y * other).sum()
+        if i < 2:  # recorded: the history is there
+            loss.backward()
+            assert weight.grad.item() == 2 * i and other.grad.item() == 2 * i
+            continue
+        with pytest.raises(RuntimeError, match="keeps no history"):
+            loss.backward()
+        with pytest.raises(RuntimeError, match="keeps no history"):
+            loss.gradient(other)
+        assert loss.gradient(y)[0].item() == 2 and loss.item() == 4 * i
+        (y.detach() * other).sum().backward()
+        assert other.grad.item() == 2 * i
+        equal(scaled(y), 4 * i)
+    assert scaled.recordings <= 4

@@ -129,6 +129,14 @@ def test_repr_shows_values_shape_dtype_and_device(device: str) -> None:
     assert "..." in repr(Tensor.arange(5000)) and "requires_grad" in repr(Tensor([1.0], requires_grad=True))
 
 
+def test_repr_shows_the_values_of_variables_in_shapes() -> None:
+    n = Variable("n", 1, 10)
+    assert "shape=(3,)" in repr(Tensor.ones(10)[:n.bind(3)])
+    assert "without a value" in repr(Tensor.ones(10)[:n]) and "without a value" in repr(Tensor.arange(10)[n : n + 2])
+    with pytest.raises(ValueError, match="has no value"):
+        Tensor.ones(10)[:n].numpy()
+
+
 def test_scalars_convert_and_others_refuse() -> None:
     assert Tensor([3]).item() == 3 and int(Tensor(3)) == 3 and float(Tensor([2.5])) == 2.5 and bool(Tensor([1])) and [10, 20][Tensor(1)] == 20
     for wrong in (lambda: Tensor([1, 2]).item(), lambda: bool(Tensor([1, 2])), lambda: Tensor([]).item()):

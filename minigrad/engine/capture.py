@@ -37,12 +37,15 @@ from .recording import Recording, equal_data
 
 @dataclass(frozen=True)
 class Made:
-    """A tensor over memory that the call used: its number, the view of it, and which of the call's tensors it is."""
+    """A tensor over memory that the call used: its number, the view of it, which of the call's tensors it is, and
+    whether it has a history, which a replay forgets.
+    """
 
     number: int
     tracker: ShapeTracker | None
     device: str
     ordinal: int
+    tracked: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,8 @@ class Describer:
                 return None
             number = self.recording.number(base.arg)
         ordinal = self.ordinals.setdefault(id(tensor), len(self.ordinals))
-        return Made(number, None if tensor.uop is base else unbind(tracker), tensor.device, ordinal)
+        tracked = tensor.requires_grad and not tensor.is_leaf
+        return Made(number, None if tensor.uop is base else unbind(tracker), tensor.device, ordinal, tracked)
 
     def describe(self, value: Any) -> Any:
         if isinstance(value, guarding.tensor_type):
@@ -261,7 +265,10 @@ class Captured:
     def _fill(self, state: State, tensor: Any) -> None:
         """Puts what a replay made where the function would have put it."""
         if state.update:
-            state.holder.tensor.uop = tensor.uop
+            if tensor.requires_grad:
+                state.holder.tensor._node = tensor._node
+            else:
+                state.holder.tensor.uop = tensor.uop
             tensor = state.holder.tensor
         self.guards.rebind(state.holder, tensor)
 
@@ -329,6 +336,8 @@ class Captured:
             if description.tracker is not None:
                 node = viewed(node, rebind(description.tracker, given))
             tensor = made[description.ordinal] = self.wrap(node, description.device)
+            if description.tracked:
+                tensor._forget_history()
         return tensor
 
     def _give(self, description: Any, arguments: list[Any], given: Mapping[str, int], made: dict[int, Any]) -> Any:

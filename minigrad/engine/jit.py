@@ -16,7 +16,8 @@ Arguments that were computed from others that want gradients are not recorded: t
 `backward` inside of it may reach them.
 
 A tensor that the function puts into such a place in every call (`self.hidden = ...`) is put there by a replay too.
-What a call returned is never overwritten while somebody holds it. A constant that differs between two calls though
+What a call returned is never overwritten while somebody holds it. A replay keeps no history: a gradient that reaches
+its result from outside raises RuntimeError. A constant that differs between two calls though
 nothing visible changed raises `JitError`: it comes from a clock, a file, Python's random numbers.
 
 Not seen, and so not replayed: other effects of Python (printing, appending to a list, counting), and reading a clock
@@ -125,7 +126,9 @@ class Call:
                 tensor.realize()
                 node = tensor._node
             if node.op is Ops.DETACH:
-                if node.arg is not None:  # its gradient is a place that the function may fill
+                if node.arg is not None and node.arg < 0:
+                    parts.append("replayed")
+                elif node.arg is not None:  # its gradient is a place that the function may fill
                     parts += ("leaf", id(tensor))
                     self.objects.append(tensor)
                 self.has_history = self.has_history or len(node.src) > 1

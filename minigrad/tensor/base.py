@@ -303,6 +303,10 @@ class Base:
         result.device = name
         return result
 
+    def _forget_history(self) -> None:
+        """A gradient that reaches this tensor is an error from now on."""
+        self._node, self._requires_grad = UOp(Ops.DETACH, self.dtype, (self.uop,), -next(_leaf_numbers)), True
+
     def clone(self) -> Self:
         """A copy that shares nothing."""
         return self._result(UOp(Ops.CONTIGUOUS, self.dtype, (self._node,), next(_leaf_numbers)))

@@ -18,6 +18,7 @@ from .base import one_op
 from .functions import Functions
 
 Axes = int | Sequence[int] | None
+NAMES = {Ops.ADD: "sum", Ops.MUL: "prod", Ops.MAX: "max"}  # in messages
 BLOCK = 32  # elements that a cumulative sum adds up by one triangle
 
 
@@ -27,7 +28,7 @@ class Reduce(Functions):
     __slots__ = ()
 
     def _reduce(self, op: Ops, axis: Axes, keepdim: Any) -> Self:
-        axes = self._axes(axis, op.name)
+        axes = self._axes(axis, NAMES[op])
         node = build.reduce(op, self._node, axes)
         if not keepdim and axes:
             node = build.reshape(node, [n for a, n in enumerate(self.shape) if a not in axes])

@@ -1,7 +1,8 @@
 """`Tensor`: all the methods, and the way out to Python and numpy."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Self
 
 import numpy as np
@@ -39,6 +40,7 @@ class Tensor(Functional):
 
     def _array(self) -> np.ndarray[Any, Any]:
         """The values in memory's format (bfloat16 as bits): may share memory, not to be written."""
+        unbound(self.shape)  # names variables without a value
         uop = self.uop
         base = uop.src[0] if uop.op is Ops.VIEW else uop
         if base.op is Ops.CONST:
@@ -50,7 +52,6 @@ class Tensor(Functional):
         array = np.asarray(base.arg.numpy())
         if tracker.is_identity(base.shape):
             return array
-        unbound(self.shape)  # names variables without a value
         return tracker.apply_numpy(array)
 
     def numpy(self) -> np.ndarray[Any, Any]:
@@ -110,14 +111,12 @@ class Tensor(Functional):
 
     def __repr__(self) -> str:
         """Values (computed now), shape, dtype and device."""
-        tail = f"shape={tuple(self.shape)}, dtype={self.dtype!r}, device={self.device!r}"
-        if self.requires_grad:
-            tail += ", requires_grad=True"
-        try:
+        shape, values = self.shape, "<variables without a value>"
+        with suppress(ValueError, KeyError):
+            shape = unbound(shape)
             values = np.array2string(self._shown(), separator=", ", prefix="Tensor(", threshold=SHOWN)
-        except ValueError as error:  # unbound variables
-            return f"Tensor(<{error}>, {tail})"
-        return f"Tensor({values}, {tail})"
+        tail = ", requires_grad=True" if self.requires_grad else ""
+        return f"Tensor({values}, shape={shape}, dtype={self.dtype!r}, device={self.device!r}{tail})"
 
     def _shown(self) -> np.ndarray[Any, Any]:
         with no_grad():
@@ -231,9 +230,11 @@ class Tensor(Functional):
         """d self / d target for each target, itself differentiable. `gradient`: of what self flows into; default 1
         for a scalar.
 
-        RuntimeError for a target that self does not depend on, ValueError for a gradient that does not fit.
+        RuntimeError for a target that self does not depend on, and where a gradient reaches what a replay of a jitted
+        function made; ValueError for a gradient that does not fit.
         """
         seed = self._seed(gradient, "gradient")
+        _refuse_replayed(set(leaves(self._node)) - {t._node.arg for t in targets if t._node.op is Ops.DETACH})
         found = gradient_of(self._node, seed, [t._node for t in targets])
         results = []
         for target, node in zip(targets, found):
@@ -248,14 +249,17 @@ class Tensor(Functional):
         """Add d self / d leaf to `.grad` of every leaf that requires gradients and that self depends on. Returns
         itself.
 
-        RuntimeError if there is no such leaf, ValueError for a gradient that does not fit.
+        RuntimeError if there is no such leaf, and where a gradient reaches what a replay of a jitted function made;
+        ValueError for a gradient that does not fit.
         """
         if not self.requires_grad:
             raise RuntimeError(
                 f"backward: the tensor of shape {self.shape} depends on no tensor that requires gradients"
             )
         seed = self._seed(gradient, "backward")
-        targets = leaf_tensors(leaves(self._node))
+        numbers = leaves(self._node)
+        _refuse_replayed(numbers)
+        targets = leaf_tensors(numbers)
         found = gradient_of(self._node, seed, [t._node for t in targets])
         grads = []
         for tensor, node in zip(targets, found):
@@ -281,6 +285,12 @@ class Tensor(Functional):
                 f"shape {self.shape} and {self.dtype!r}"
             )
         return gradient._node
+
+
+def _refuse_replayed(numbers: Iterable[int]) -> None:
+    if any(number < 0 for number in numbers):
+        raise RuntimeError("a gradient reaches a result of a jitted function, of which a replay keeps no history: call "
+                           "backward() inside of the function, or compute the result under no_grad() or detach() it")
 
 
 __all__ = ["Tensor", "no_grad"]
