@@ -117,6 +117,13 @@ def test_a_window_over_a_padded_image_keeps_its_register_tile() -> None:
     assert not any(isinstance(opt, Bound) for opt in opts)
 
 
+def test_columns_are_taken_a_block_of_lanes_at_a_time() -> None:
+    """Softmax down the columns: what is kept of a column is kept of its neighbours too, which are the lanes."""
+    lowered = lower_kernel(one("test", transposed(softmax(transposed(param(1, (256, 256)))))).ast, TARGET)
+    scalars = [u for u in lowered.linear.ops if u.op is Ops.LOAD and u.dtype.count == 1]
+    assert not scalars and any(u.op is Ops.LOAD for u in lowered.linear.ops)
+
+
 def test_lanes_leave_no_rest_where_three_vectors_do_not() -> None:
     """288 = 6 blocks of three vectors: nothing is peeled off, and a row's lanes are added up once."""
     scaled = mul(param(1, (64, 288)), expand(param(2, (1, 288)), (64, 288)))

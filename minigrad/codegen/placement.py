@@ -14,7 +14,7 @@ from .lower import Loops
 from .nest import parts
 from .opts import Split
 from .place import Bound, Place
-from .tiles import attempt
+from .tiles import attempt, stride
 
 BLOCK = 16        # rows of a block: an operand streamed past them is read once per block
 REPEATS = 8       # a cheap value is kept when it would be computed so many times
@@ -172,7 +172,7 @@ def _outer_ranges(root: UOp) -> list[UOp]:
 
 def _block_rows(loops: Loops, uses: list[UOp], level: list[str], homes: set[UOp], target: Target) -> list[str]:
     """Splits the level's last range into blocks, where a reduce streams something past the rows that does not depend on
-    them.
+    them, or where the rows are neighbours in memory: lanes.
     """
     if not level:
         return level
@@ -181,18 +181,24 @@ def _block_rows(loops: Loops, uses: list[UOp], level: list[str], homes: set[UOp]
         return level
     (row,) = nest.ranges_named(loops.root, name)
     length = _length(row)
-    if length < 2 or not _streams_past(uses, homes, row):
+    lanes = _has_lanes(uses, row)
+    if length < 2 or not (lanes or _streams_past(uses, homes, row)):
         return level
     extent = 1
     for r in set().union(*(nest.free(u) for u in uses)) - set(_outer_ranges(loops.root)):
         extent = max(extent, _length(r))
-    block = BLOCK
+    block = LANES_MULTIPLE if lanes else BLOCK
     most = target.scratch // 4 if target.has_blocks else max(target.l2 // 2, 64 << 10)
     while block > 1 and block * extent * 4 > most:
         block //= 2
     if block > 1 and (length >= block or length % block == 0) and attempt(loops, Split(name, block), target):
         return [*level[:-1], name + ".0"]
     return level
+
+
+def _has_lanes(uses: list[UOp], row: UOp) -> bool:
+    return any(u.op is Ops.LOAD and stride(u, row) == 1
+               for use in uses for u in nest.toposort_until(use.src[0], lambda u: u.op is Ops.RANGE))
 
 
 def _streams_past(uses: list[UOp], homes: set[UOp], row: UOp) -> bool:

@@ -22,6 +22,7 @@ from .place import Place
 ACCUMULATORS = 4      # independent vectors of a reduce: enough to hide the latency of an addition
 PACK_ROWS = 48  # rows of output from which packing an operand pays when it is contiguous along the other output axis
 PACK_ROWS_TURNED = 9  # ... when it would have to be turned in registers otherwise
+GATHER_ROWS = 4  # rows that share a vector from which it may be gathered lane by lane
 LEAST_PANEL = 32
 MANY_ROWS = 256  # of output: each thread packing all panels for its own costs little
 MOST_ROWS = 8  # of a tile: each takes a register for its address, and a place of the first cache's set if far apart
@@ -143,7 +144,6 @@ def _tile(loops: Loops, view: NestView, target: Target) -> None:
         o is None
         and not view.reduces
         and len(loads) == 1
-        and view.level
         and _turn(loops, view, loads[0], lanes, target)
     ):
         return
@@ -235,6 +235,8 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
             found = _operand(d, plain, o)
             may += [found] if found is not None and depth * LEAST_PANEL * 4 <= target.scratch // 4 else []
     needed = [m for m in must if m is not None]
+    if len(needed) < len(must) and rows is not None and _length(rows) >= GATHER_ROWS:
+        return True  # cannot be packed: lanes are gathered one by one, for many rows
     if rows is None or len(needed) < len(must) or (must and _length(rows) < PACK_ROWS_TURNED) or not needed + may:
         return not must
     operands = needed + may

@@ -212,35 +212,37 @@ class Reduce(Functions):
         a = self._axis(axis, what)
         if not self.ndim or (isinstance(self.shape[a], int) and self.shape[a] <= 1):
             return self
-        last = self.transpose(a, -1)
-        return last._cumulative_last(op).transpose(a, -1)
+        return self._cumulative_along(op, a)
 
-    def _cumulative_last(self, op: Ops) -> Self:
-        """Blocks along the last axis, each by a triangle; then the totals of the blocks before, by the same again."""
-        *lead, n = self.shape
+    def _cumulative_along(self, op: Ops, a: int) -> Self:
+        """Blocks along an axis, each by a triangle; then the totals of the blocks before, by the same again."""
+        n, lead, rest = self.shape[a], self.shape[:a], self.shape[a + 1 :]
         if n <= BLOCK:
-            return self._triangle(op)
+            return self._triangle(op, a)
         blocks = -(-n // BLOCK)
         neutral = self._neutral(op)
-        x = self.pad([None] * len(lead) + [(0, blocks * BLOCK - n)], value=neutral).reshape(*lead, blocks, BLOCK)
-        inside = x._triangle(op)
-        totals = inside.shrink([None] * (len(lead) + 1) + [(BLOCK - 1, BLOCK)]).reshape(*lead, blocks)
-        before = totals._cumulative_last(op).shrink([None] * len(lead) + [(0, blocks - 1)])
-        before = before.pad([None] * len(lead) + [(1, 0)], value=neutral).reshape(*lead, blocks, 1)
-        joined = inside._binary(op, before)
-        return joined.reshape(*lead, blocks * BLOCK).shrink([None] * len(lead) + [(0, n)])
+
+        def at(*bounds: Any) -> list[Any]:
+            return [*(None for _ in lead), *bounds, *(None for _ in rest)]
+
+        x = self.pad(at((0, blocks * BLOCK - n)), value=neutral).reshape(*lead, blocks, BLOCK, *rest)
+        inside = x._triangle(op, a + 1)
+        totals = inside.shrink(at(None, (BLOCK - 1, BLOCK))).reshape(*lead, blocks, *rest)
+        before = totals._cumulative_along(op, a).shrink(at((0, blocks - 1)))
+        before = before.pad(at((1, 0)), value=neutral).reshape(*lead, blocks, 1, *rest)
+        return inside._binary(op, before).reshape(*lead, blocks * BLOCK, *rest).shrink(at((0, n)))
 
     def _neutral(self, op: Ops) -> Any:
         return 0 if op is Ops.ADD else 1 if op is Ops.MUL else self.dtype.min
 
-    def _triangle(self, op: Ops) -> Self:
-        """out[..., i] = op over j <= i of x[..., j], all at once."""
-        n = self.shape[-1]
+    def _triangle(self, op: Ops, a: int) -> Self:
+        """out[..., i, ...] = op over j <= i of x[..., j, ...] along axis a, all at once."""
+        n, rest = self.shape[a], (1,) * (self.ndim - a - 1)
         counter = build.iota(dtypes.int32, n)
-        rows = build.stretch(build.reshape(counter, (n, 1)), (n, n))
-        columns = build.stretch(build.reshape(counter, (1, n)), (n, n))
+        rows = build.stretch(build.reshape(counter, (n, 1, *rest)), (n, n, *rest))
+        columns = build.stretch(build.reshape(counter, (1, n, *rest)), (n, n, *rest))
         mask = self._wrap(build.elementwise(Ops.CMPLT, rows, columns), self.device)
-        return mask.where(self._neutral(op), self.unsqueeze(-2))._reduce(op, -1, False)
+        return mask.where(self._neutral(op), self.unsqueeze(a))._reduce(op, a + 1, False)
 
 
 __all__ = ["Reduce"]
