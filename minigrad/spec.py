@@ -315,7 +315,8 @@ def check_kernel(ast: UOp) -> None:
 SIMPLE = frozenset({Ops.CONST, Ops.VARIABLE, Ops.PARAM, Ops.SCRATCH, Ops.SPECIAL})
 EXPRESSIONS = ELEMENTWISE | {Ops.INDEX}     # may stand inside of another node instead of in the list
 LISTED = ELEMENTWISE | {Ops.LOAD, Ops.STORE, Ops.LOOP, Ops.ENDLOOP, Ops.ACCUMULATOR, Ops.UPDATE, Ops.BROADCAST,
-                        Ops.LANES, Ops.HORIZONTAL, Ops.IF, Ops.ENDIF, Ops.PREFETCH, Ops.BARRIER, Ops.SPECIAL}
+                        Ops.LANES, Ops.HORIZONTAL, Ops.IF, Ops.ENDIF, Ops.PREFETCH, Ops.BARRIER, Ops.SPECIAL,
+                        Ops.MATRIX, Ops.ELEMENT}
 OPENING, CLOSING = {Ops.LOOP: Ops.ENDLOOP, Ops.IF: Ops.ENDIF}, {Ops.ENDLOOP: Ops.LOOP, Ops.ENDIF: Ops.IF}
 
 
@@ -352,7 +353,7 @@ def _wrong_in_list(op: UOp, scopes: list[set[UOp]], blocks: list[UOp]) -> str | 
         return f"closes something else than {blocks[-1] if blocks else 'nothing'!r}"
     if op.op is Ops.LOOP and any(op.src[0] in scope for scope in scopes):
         return "its range is open already"
-    if op.op is Ops.UPDATE and op.src[0].op is not Ops.ACCUMULATOR:
+    if op.op in (Ops.UPDATE, Ops.MATRIX) and op.src[0].op is not Ops.ACCUMULATOR:
         return "updates what is no accumulator"
     stack = [*op.src[0].src] if op.op is Ops.LOOP else [] if op.op in CLOSING else [*op.src]
     seen: set[UOp] = set()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.codegen.gpu import Global, Group, Local
+from minigrad.codegen.matrix import Matrix
 from minigrad.codegen.opts import Opt, Split, Upcast, Vector
 from minigrad.codegen.pipeline import Lowered, lower_kernel
 from minigrad.codegen.place import Bound, Place
@@ -192,6 +193,31 @@ def _matmul() -> Case:
         Vector("o1.1.1"), Upcast("o0.1.1")))
 
 
+def matrix_opts(instruction: str) -> tuple[Opt, ...]:
+    """Blocks of 64 x 32 outputs: two warps of 32 x 32, the operands' tiles of 32 deep in shared memory, padded."""
+    deep = 8 if instruction == "tf32" else 16
+    level = ("o0.0", "o1.0", "r0.0")
+    return (
+        Split("o0", 64), Split("o0.1", 32), Split("o0.1.1", 16), Split("o1", 32), Split("o1.1", 8), Split("r0", 32),
+        Place("p1", level, shared=True, pad=4), Place("p2", level, shared=True, pad=8), Split("r0.1", deep),
+        Global("o1.0", 0), Global("o0.0", 1), Local("o0.1.0", 2),
+        Split("p1_0", 8), Split("p1_0.0", 2), Local("p1_0.1", 1), Local("p1_0.0.1", 2), Split("p1_1", 16),
+        Split("p1_1.1", 4), Local("p1_1.1.0", 0), Vector("p1_1.1.1"), Upcast("p1_1.0"),
+        Split("p2_0", 8), Split("p2_0.0", 2), Local("p2_0.1", 1), Local("p2_0.0.1", 2), Split("p2_1", 16),
+        Split("p2_1.1", 4), Local("p2_1.1.0", 0), Vector("p2_1.1.1"), Upcast("p2_1.0"),
+        Matrix(instruction, "o0.1.1.1", "o1.1.1", "r0.1.1"), Upcast("o0.1.1.0"), Upcast("o1.1.0"))
+
+
+def _matrix(instruction: str) -> Case:
+    m, n, k = 72, 44, 40        # no multiples of the tiles
+    if instruction == "tf32":
+        a, b = (elementwise(Ops.TF32, x) for x in (param(1, m, k), param(2, k, n)))
+    else:
+        dtype = {"bfloat16": dtypes.bfloat16, "float16": dtypes.float16}[instruction]
+        a, b = (cast(x, dtypes.float32) for x in (param(1, m, k, dtype=dtype), param(2, k, n, dtype=dtype)))
+    return Case(f"matrix_{instruction}", store(matmul(a, b)), matrix_opts(instruction))
+
+
 def _attention() -> Case:
     """Blocks of 16 rows. Queries, tiles of keys and values, the scores and their exponentials are in shared memory."""
     h, n, d = 2, 100, 32
@@ -211,7 +237,8 @@ def _attention() -> Case:
         Group("r1.1", 0), Group("r2.1", 0), Upcast("o2.0")), spare=(2,))
 
 
-CASES = (_elementwise(), _elementwise_symbolic(), _elementwise_half(), _softmax(), _reduce(), _matmul(), _attention())
+CASES = (_elementwise(), _elementwise_symbolic(), _elementwise_half(), _softmax(), _reduce(), _matmul(),
+         _attention(), _matrix("tf32"), _matrix("bfloat16"), _matrix("float16"))
 
 if __name__ == "__main__":
     print(json.dumps({case.name: text_of(case.spec()) for case in CASES}))

@@ -59,6 +59,9 @@ KERNELS: dict[str, tuple[str, int, str]] = {
                        "data0[b * 64 + i] = v;", 64, r"thread \(1, 0, 0\) is in a shuffle .* without all lanes"),
     "shuffles_in_a_branch": ("float v = data1[b * 64 + i];\nif (i % 2) v = __shfl_xor_sync(0xaaaaaaaau, v, 2);\n"
                              "data0[b * 64 + i] = v;", 64, ""),
+    "multiplies_apart": ("float s[4] = {}, a[4] = {}, c[2] = {}; a[0] = data1[i];\n"
+                         "if (i < 31) emulated_matrix_tf32(s, a, c);\ndata0[b * 32 + i] = s[0];", 32,
+                         "is in a shuffle or a matrix instruction without all lanes"),
     "strides": ("data0[b * 32 + i] = data1[i * 4];", 32, ""),
     "column": ("__shared__ float t[32][32]; t[i][0] = 1.0f; data0[b * 32 + i] = t[i][0];", 32, ""),
     "column_padded": ("__shared__ float t[32][33]; t[i][0] = 1.0f; data0[b * 32 + i] = t[i][0];", 32, ""),

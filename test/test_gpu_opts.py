@@ -12,9 +12,12 @@ from cuda_cases import TARGET, Case, matmul, param, softmax, store
 
 from minigrad.codegen.barriers import BARRIER, place_barriers
 from minigrad.codegen.gpu import Global, Group, Local
+from minigrad.codegen.lower import Loops, lower_ast
+from minigrad.codegen.matrix import Matrix
 from minigrad.codegen.opts import Opt, Split, Thread, Vector
-from minigrad.codegen.pipeline import lower_kernel
+from minigrad.codegen.pipeline import apply_opts, lower_kernel
 from minigrad.codegen.place import Bound, Place
+from minigrad.codegen.simplify import simplify
 from minigrad.dtype import DType, dtypes
 from minigrad.renderer.cuda import render
 from minigrad.runtime.interpreter import evaluate_kernel
@@ -32,6 +35,12 @@ def refused(ast: UOp, *opts: Opt) -> str:
     with pytest.raises(ValueError) as error:
         lower_kernel(ast, TARGET, opts)
     return str(error.value)
+
+
+def lowered_loops(ast: UOp, *opts: Opt) -> Loops:
+    loops = lower_ast(simplify(ast))
+    apply_opts(loops, opts, TARGET)
+    return loops
 
 
 # ---- what cannot be mapped
@@ -105,6 +114,60 @@ def test_targets_are_known_architectures() -> None:
     for arch in ("sm_70", "gfx90a", ""):
         with pytest.raises(ValueError, match="cuda_target"):
             cuda_target(arch)
+
+
+# ---- matrix instructions
+
+def tf32_product(m: int = 64, n: int = 32, k: int = 32) -> UOp:
+    return store(matmul(elementwise(Ops.TF32, param(1, m, k)), elementwise(Ops.TF32, param(2, k, n))))
+
+
+TILES: tuple[Opt, ...] = (Split("o0", 16), Split("o1", 8), Split("r0", 8))
+TF32 = Matrix("tf32", "o0.1", "o1.1", "r0.1")
+
+
+def test_a_matrix_instruction_needs_a_target_that_has_it() -> None:
+    assert TF32.check(lowered_loops(tf32_product(), *TILES), TARGET) is None
+    reason = TF32.check(lowered_loops(tf32_product(), *TILES), replace(TARGET, matrix=frozenset()))
+    assert reason == "the target has no matrix instruction for tf32"
+
+
+def test_a_matrix_instruction_needs_tiles_of_its_size() -> None:
+    assert "o0 is not one loop from 0 to 16" in refused(tf32_product(), *TILES, Matrix("tf32", "o0", "o1.1", "r0.1"))
+    assert "r0.1 is not one loop from 0 to 16" in refused(
+        tf32_product(), *TILES, Matrix("bfloat16", "o0.1", "o1.1", "r0.1"))
+    assert "o0.1 is a level of scratch" in refused(
+        tf32_product(), *TILES, Place("p1", ("o0.0", "o0.1")), TF32)
+
+
+def test_a_matrix_instruction_needs_products_of_numbers_that_it_multiplies_exactly() -> None:
+    plain = store(matmul(param(1, 64, 32), param(2, 32, 32)))
+    assert "is not one of products of tf32 numbers" in refused(plain, *TILES, TF32)
+    halves = store(matmul(*(cast(param(s, 32, 32, dtype=dtypes.float16), dtypes.float32) for s in (1, 2))))
+    tiles = (Split("o0", 16), Split("o1", 8), Split("r0", 16))
+    assert "products of bfloat16 numbers" in refused(halves, *tiles, Matrix("bfloat16", "o0.1", "o1.1", "r0.1"))
+    maxima = store(reduce(Ops.MAX, elementwise(Ops.TF32, param(1, 16, 8, 8)), (2,)))
+    assert "is not one of products" in refused(maxima, Matrix("tf32", "o0", "o1", "r0"))
+
+
+def test_a_matrix_instruction_takes_the_first_two_dimensions_of_the_block() -> None:
+    level = ("o0.0", "o1.0", "r0.0")
+    placed = (*TILES, Global("o0.0", 0), Global("o1.0", 1), Place("p1", level, shared=True))
+    assert "o1.1 is not as long as dimension 0 of the block: ['16', '4']" in refused(
+        tf32_product(), *placed, Local("p1_0", 0), TF32)
+    assert "2048 threads are more than a block has" in refused(
+        tf32_product(1024), *TILES, Global("o1.0", 0), Local("o0.0", 2), TF32)
+
+
+def test_a_matrix_instruction_stands_where_all_threads_of_a_warp_come() -> None:
+    """Sums that end at the diagonal have another length for each row, here for each warp's."""
+    a, b = (elementwise(Ops.TF32, param(slot, 64, 64)) for slot in (1, 2))
+    row, depth = reshape(iota(dtypes.int32, 64), (64, 1)), reshape(iota(dtypes.int32, 64), (1, 64))
+    kept = where(less(expand(row, (64, 64)), expand(depth, (64, 64))), 0.0, a)
+    ast = store(matmul(kept, b))
+    tiles = (Split("o0", 16), Bound("r0", ("o0.0",), 8), *TILES[1:])
+    with pytest.raises(ValueError, match="a matrix instruction would stand inside of .*r0.0"):
+        lower_kernel(ast, TARGET, [*tiles, Global("o1.0", 0), Local("o0.0", 2), TF32])
 
 
 # ---- barriers

@@ -67,7 +67,7 @@ class Counts(ctypes.Structure):
 
     _fields_ = tuple((name, ctypes.c_ulong) for name in (
         "global_requests", "sectors", "least_sectors", "shared_requests", "passes", "least_passes", "barriers",
-        "shuffles"))
+        "shuffles", "matrices"))
 
     def __str__(self) -> str:
         text = f"{self.sectors} sectors (least {self.least_sectors})"

@@ -47,6 +47,11 @@ extern "C" unsigned long emulated_shuffle(unsigned mask, unsigned long value, in
   }
 SHUFFLE(__shfl_sync, 0) SHUFFLE(__shfl_up_sync, 1) SHUFFLE(__shfl_down_sync, 2) SHUFFLE(__shfl_xor_sync, 3)
 
+// the operands of a warp's matrix instruction as mma.sync lays them out, held as floats
+extern "C" void emulated_matrix_tf32(float *d, const float *a, const float *b);
+extern "C" void emulated_matrix_bfloat16(float *d, const float *a, const float *b);
+extern "C" void emulated_matrix_float16(float *d, const float *a, const float *b);
+
 // ---- how machine.cpp calls a kernel: `a` points to its arguments' values, as cuLaunchKernel takes them
 
 template <class T, T... I> struct numbers {};

@@ -21,7 +21,7 @@ struct Index { u32 x, y, z; };
 // ---- what device.py hands in and gets back; the layouts are those of its ctypes structures
 
 enum Fault : u32 { NONE, OUT_OF_BOUNDS, UNWRITTEN, RACE, BARRIER_UNREACHED, BARRIERS_DIFFER, MISALIGNED, LANES_PART, INDEX };
-enum Kind : u32 { READ, WRITE, BARRIER, SHUFFLE, READY, DONE };
+enum Kind : u32 { READ, WRITE, BARRIER, SHUFFLE, MATRIX, READY, DONE };
 
 struct Slot {
   u64 start, bytes;
@@ -41,7 +41,7 @@ struct Report {
 struct Counts {
   u64 global_requests, sectors, least_sectors;          // accesses of warps; 32-byte pieces that they touch, at least
   u64 shared_requests, passes, least_passes;            // accesses of warps; passes that bank conflicts make of them
-  u64 barriers, shuffles;
+  u64 barriers, shuffles, matrices;
 };
 
 struct Launch {
@@ -100,6 +100,8 @@ struct Lane {
   // of a shuffle
   u32 mask; int how, operand, width;
   u64 value;
+  // of a matrix instruction
+  float *sums; const float *left, *right; u32 kept, deep;       // bits of an operand that it looks at; its depth
 };
 static Lane lanes[MOST_THREADS], *me;
 static void *scheduler;
@@ -154,6 +156,15 @@ extern "C" u64 emulated_shuffle(u32 mask, u64 value, int how, int operand, int w
   return me->value;
 }
 
+// sums += left * right: the numbers that this thread holds.
+static void matrix(float *sums, const float *left, const float *right, u32 kept, u32 deep, void *site) {
+  me->sums = sums, me->left = left, me->right = right, me->kept = kept, me->deep = deep;
+  park(MATRIX, (u64)site);
+}
+#define INSTRUCTION(name, kept, deep) extern "C" void emulated_matrix_##name(float *d, const float *a, const float *b) { \
+  matrix(d, a, b, kept, deep, __builtin_return_address(0)); }
+INSTRUCTION(tf32, 0xffffe000u, 8) INSTRUCTION(bfloat16, 0xffff0000u, 16) INSTRUCTION(float16, 0xffffe000u, 16)
+
 static void access(Kind kind, void *address, u32 size, void *site) {
   if ((u64)address - (u64)stacks.start < stacks.bytes) return;          // a thread's own
   me->address = (u64)address, me->size = size;
@@ -176,6 +187,11 @@ extern "C" void *__tsan_memcpy(void *to, const void *from, u64 size) {
     __builtin_memcpy((char *)to + i, (char *)from + i, n);
   }
   return to;
+}
+
+extern "C" void *__tsan_memset(void *to, int value, u64 size) {
+  for (u64 i = 0; i < size; i += 16) access(WRITE, (char *)to + i, size - i < 16 ? size - i : 16, __builtin_return_address(0));
+  return __builtin_memset(to, value, size);
 }
 
 // ---- faults
@@ -322,23 +338,54 @@ static void shuffle(u32 first, u32 *group, u32 n) {
   launch->counts.shuffles++;
 }
 
+static float keep(float x, u32 bits) { return __builtin_bit_cast(float, __builtin_bit_cast(u32, x) & bits); }
+
+// m16n8k8 (tf32) and m16n8k16 (16 bits), with the fragments of the PTX ISA.
+static void multiply(u32 first, u32 *group, u32 n) {
+  u32 kept = lanes[first].kept, deep = lanes[first].deep;
+  float left[16][16], right[16][8];
+  for (u32 t = 0; t < WARP; t++) {
+    if (n != WARP || lanes[first + t].kept != kept || lanes[first + t].deep != deep) {
+      found(LANES_PART, group[0], MATRIX);
+      return;
+    }
+    Lane &l = lanes[first + t];
+    u32 g = t / 4, m = t % 4;
+    for (u32 i = 0; i < deep / 2; i++)
+      if (deep == 8) left[g + i % 2 * 8][m + i / 2 * 4] = keep(l.left[i], kept);
+      else left[g + i / 2 % 2 * 8][m * 2 + i % 2 + i / 4 * 8] = keep(l.left[i], kept);
+    for (u32 i = 0; i < deep / 4; i++)
+      if (deep == 8) right[m + i * 4][g] = keep(l.right[i], kept);
+      else right[m * 2 + i % 2 + i / 2 * 8][g] = keep(l.right[i], kept);
+  }
+  for (u32 t = 0; t < WARP; t++)
+    for (u32 i = 0; i < 4; i++) {
+      double sum = lanes[first + t].sums[i];
+      for (u32 k = 0; k < deep; k++) sum += (double)left[t / 4 + i / 2 * 8][k] * right[k][t % 4 * 2 + i % 2];
+      lanes[first + t].sums[i] = sum;
+    }
+  launch->counts.matrices++;
+}
+
 // Runs a warp until its lanes wait at a barrier or are done. False: a fault.
 static bool run_warp(u32 first, u32 last) {
   while (true) {
-    u64 lowest[4] = {~0ul, ~0ul, ~0ul, ~0ul};
+    u64 lowest[5] = {~0ul, ~0ul, ~0ul, ~0ul, ~0ul};
     for (u32 t = first; t < last; t++) {
       me = &lanes[t];
       if (me->kind == READY) emulated_switch(&scheduler, me->stack);
       if (launch->report.fault) return false;
-      if (me->kind <= SHUFFLE && me->site < lowest[me->kind]) lowest[me->kind] = me->site;
+      if (me->kind <= MATRIX && me->site < lowest[me->kind]) lowest[me->kind] = me->site;
     }
     u64 site = lowest[READ] < lowest[WRITE] ? lowest[READ] : lowest[WRITE];
-    if (site == ~0ul) site = lowest[SHUFFLE];           // only when no lane can come to it any more
+    if (site == ~0ul)           // only when no lane can come to it any more
+      site = lowest[SHUFFLE] < lowest[MATRIX] ? lowest[SHUFFLE] : lowest[MATRIX];
     if (site == ~0ul) return true;
     u32 group[WARP], n = 0;
     for (u32 t = first; t < last; t++) if (lanes[t].site == site) group[n++] = t;
     Lane &one = lanes[group[0]];
     if (one.kind == SHUFFLE) shuffle(first, group, n);
+    else if (one.kind == MATRIX) multiply(first, group, n);
     else {
       for (u32 i = 0; i < n; i++) if (check(group[i])) return false;
       (one.address - launch->shared < launch->shared_bytes ? count_shared : count_global)(group, n);

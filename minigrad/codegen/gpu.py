@@ -34,7 +34,7 @@ class Global(Opt):
         reason = _no_index(loops, target, self.range, self.dimension, found)
         if reason is not None:
             return reason
-        if _mapped(loops, "global", self.dimension):
+        if mapped(loops, "global", self.dimension):
             return f"dimension {self.dimension} of the grid is taken"
         if len({r.src[1] for r in found}) > 1:
             return f"loops over {self.range} end at different places"
@@ -44,7 +44,7 @@ class Global(Opt):
             if is_closer(u) and any(r in parts(u)[1] for r in found):
                 if u.op is Ops.REDUCE:
                     return f"{self.range} is a reduce's: blocks cannot combine their parts"
-                if _stores_of(u, Ops.SCRATCH):
+                if stores_of(u, Ops.SCRATCH):
                     return f"{self.range} fills scratch, of which every block has its own"
         return None
 
@@ -62,18 +62,18 @@ class Local(Opt):
     def check(self, loops: Loops, target: Target) -> str | None:
         found = nest.ranges_named(loops.root, self.range)
         reason = (_no_index(loops, target, self.range, self.dimension, found)
-                  or _wrong_size(loops, target, self.range, self.dimension, found))
+                  or wrong_size(loops, target, self.range, self.dimension, found))
         if reason is not None:
             return reason
         for u in nest.order(loops.root):
             if is_closer(u) and any(r in parts(u)[1] for r in found):
                 if u.op is Ops.REDUCE:
                     return f"{self.range} is a reduce's: GROUP cuts it among threads"
-                if any(not s.src[0].arg.shared for s in _stores_of(u, Ops.SCRATCH)):
+                if any(not s.src[0].arg.shared for s in stores_of(u, Ops.SCRATCH)):
                     return f"{self.range} fills scratch that every thread has for itself"
             if u.op is Ops.END and any(r in parts(u)[2] and not _apart(u, r) for r in found):
                 return f"{self.range} is a level of shared scratch, which the threads would fill with different values"
-        return _nested(loops, self.dimension, found)
+        return nested(loops, self.dimension, found)
 
     def apply(self, loops: Loops) -> None:
         _become(loops, self.range, "local", self.dimension)
@@ -93,7 +93,7 @@ class Group(Opt):
     def check(self, loops: Loops, target: Target) -> str | None:
         found = nest.ranges_named(loops.root, self.range)
         reason = (_no_index(loops, target, self.range, self.dimension, found)
-                  or _wrong_size(loops, target, self.range, self.dimension, found))
+                  or wrong_size(loops, target, self.range, self.dimension, found))
         if reason is not None:
             return reason
         for u in nest.order(loops.root):
@@ -102,7 +102,7 @@ class Group(Opt):
                     return f"{self.range} is no reduce's"
                 if nest.lanes(u):
                     return f"the sum over {self.range} has lanes: GROUP comes before VECTOR"
-        return _nested(loops, self.dimension, found)
+        return nested(loops, self.dimension, found)
 
     def apply(self, loops: Loops) -> None:
         for r in nest.ranges_named(loops.root, self.range):
@@ -142,21 +142,21 @@ def _no_index(loops: Loops, target: Target, name: str, dimension: int, found: li
     return None
 
 
-def _wrong_size(loops: Loops, target: Target, name: str, dimension: int, found: list[UOp]) -> str | None:
+def wrong_size(loops: Loops, target: Target, name: str, dimension: int, found: list[UOp]) -> str | None:
     """Why the ranges do not fit the block."""
     sizes = {r.src[1].arg if r.src[1].op is Ops.CONST else None for r in found}
-    sizes |= {r.src[1].arg for r in _mapped(loops, "local", dimension)}
+    sizes |= {r.src[1].arg for r in mapped(loops, "local", dimension)}
     if len(sizes) > 1 or None in sizes:
         return f"{name} is not as long as dimension {dimension} of the block: {sorted(map(str, sizes))}"
     threads = sizes.pop() or 1
     for other in {0, 1, 2} - {dimension}:
-        threads *= max((r.src[1].arg for r in _mapped(loops, "local", other)), default=1)
+        threads *= max((r.src[1].arg for r in mapped(loops, "local", other)), default=1)
     return f"{threads} threads are more than a block has" if threads > target.block_threads else None
 
 
-def _nested(loops: Loops, dimension: int, found: list[UOp]) -> str | None:
+def nested(loops: Loops, dimension: int, found: list[UOp]) -> str | None:
     """Why the ranges cannot be local in a dimension: what depends on two of them would exist on a diagonal only."""
-    same = frozenset(found) | frozenset(_mapped(loops, "local", dimension))
+    same = frozenset(found) | frozenset(mapped(loops, "local", dimension))
     for u in nest.order(loops.root):
         both = nest.free(u) & same
         if len(both) > 1:
@@ -165,13 +165,13 @@ def _nested(loops: Loops, dimension: int, found: list[UOp]) -> str | None:
     return None
 
 
-def _mapped(loops: Loops, kind: str, dimension: int) -> list[UOp]:
+def mapped(loops: Loops, kind: str, dimension: int) -> list[UOp]:
     """The ranges that are a dimension of the grid or the block."""
     return [u for u in nest.order(loops.root)
             if u.op is Ops.RANGE and u.arg.kind == kind and loops.dimensions[u.arg.name] == dimension]
 
 
-def _stores_of(closer: UOp, memory: Ops) -> list[UOp]:
+def stores_of(closer: UOp, memory: Ops) -> list[UOp]:
     """The STOREs to memory of this kind among the statements of an END."""
     found, stack = [], [closer]
     while stack:
@@ -186,7 +186,7 @@ def _stores_of(closer: UOp, memory: Ops) -> list[UOp]:
 def _apart(fill: UOp, r: UOp) -> bool:
     """Whether the threads along a range fill elements of their own."""
     return all(any(r in nest.free(i) for i in nest.access(s)[1])
-               for s in _stores_of(fill, Ops.SCRATCH) if s.src[0].arg.shared)
+               for s in stores_of(fill, Ops.SCRATCH) if s.src[0].arg.shared)
 
 
 def _become(loops: Loops, name: str, kind: str, dimension: int) -> None:

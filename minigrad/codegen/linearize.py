@@ -159,6 +159,12 @@ class _Walk:
             value = self.index_value(node, path)
         elif node.op is Ops.LOAD:
             value = self.emit_load(node, path)
+        elif node.op is Ops.ELEMENT:
+            value = self.append(UOp(Ops.ELEMENT, node.dtype, (self.emit(node.src[0], path), node.src[1])), path)
+        elif node.op is Ops.MATRIX:
+            zero = UOp.const(node.dtype.scalar, 0)
+            value = self.append(UOp(Ops.ACCUMULATOR, node.dtype, (zero,), self.number()), path)
+            self.emit_matrix(node, value, path)
         elif nest.lanes(node) and not all(self.renders_as_vector(s) for s in node.src):
             value = self.by_lane(node, path)
         else:
@@ -401,7 +407,12 @@ class _Walk:
             if m.op is Ops.END:
                 for statement in parts(m)[0]:
                     self.emit_statement(statement, inner)
-        updates = [(m, self.emit(m.src[0], inner)) for m in members if m.op is Ops.REDUCE]
+        updates = []
+        for m in members:
+            if m.op is Ops.REDUCE and m.src[0].op is Ops.MATRIX:
+                self.emit_matrix(m.src[0], accumulators[m], inner)
+            elif m.op is Ops.REDUCE:
+                updates.append((m, self.emit(m.src[0], inner)))
         for m, value in updates:
             count = accumulators[m].dtype.count
             if value.dtype.count < count:  # a value that turned out not to depend on the lane
@@ -411,6 +422,10 @@ class _Walk:
             inner[i - 1].items.append(inner[i])
         for m in members:
             here.values[m] = accumulators.get(m, m)
+
+    def emit_matrix(self, node: UOp, accumulator: UOp, path: list[Block]) -> None:
+        fragments = tuple(self.emit(s, path) for s in node.src)
+        self.append(UOp(Ops.MATRIX, dtypes.void, (accumulator, *fragments), node.arg), path)
 
     def _fits(self, other: UOp, path: list[Block]) -> bool:
         opened = {b.loop for b in path}
@@ -542,7 +557,8 @@ def _lay_out_scratch(order: list[UOp]) -> tuple[dict[UOp, Scratch], int]:
 
 def stored_dims(memory: UOp, dims: tuple[int, ...]) -> list[int]:
     layout = memory.arg.layout or tuple((axis, 1, 0) for axis in range(len(dims)))
-    return [modulus or -(-dims[axis] // divisor) for axis, divisor, modulus in layout]
+    sizes = [modulus or -(-dims[axis] // divisor) for axis, divisor, modulus in layout]
+    return [*sizes[:-1], sizes[-1] + memory.arg.pad] if memory.arg.pad else sizes
 
 
 def _scratch_address(memory: UOp, indices: tuple[UOp, ...], dims: tuple[int, ...]) -> UOp:

@@ -312,4 +312,4 @@ def _lower_store(lowering: Lowering, node: UOp, indices: Indices, gate: UOp) -> 
 
 def reduce_identity(node: UOp) -> UOp:
     """The identity of a loop-level REDUCE as a constant."""
-    return UOp.const(node.dtype, identity(node.arg, node.dtype))
+    return UOp.const(node.dtype.scalar, identity(node.arg, node.dtype))

@@ -30,7 +30,7 @@ def _closers(root: UOp, r: UOp) -> list[UOp]:
     return [u for u in nest.order(root) if is_closer(u) and r in parts(u)[1]]
 
 
-def _is_level(root: UOp, name: str) -> bool:
+def is_level(root: UOp, name: str) -> bool:
     return any(x.arg.name == name for u in nest.order(root) if u.op is Ops.END for x in parts(u)[2])
 
 
@@ -38,7 +38,7 @@ def _find(loops: Loops, name: str) -> str | None:
     return None if nest.ranges_named(loops.root, name) else f"there is no range {name}"
 
 
-def _const_size(r: UOp) -> int | None:
+def const_size(r: UOp) -> int | None:
     start, end = r.src
     return end.arg - start.arg if start.op is Ops.CONST and end.op is Ops.CONST else None
 
@@ -146,7 +146,7 @@ class Merge(Opt):
         if any(n.src[0] is not index_const(0) or m.src[0] is not index_const(0) or n.src[1].op is not Ops.CONST
                or m.arg.kind != "loop" or n.arg.kind != "loop" for m, n in pairs):
             return "needs loops from 0 and a constant inner size"
-        if _is_level(loops.root, self.first) or _is_level(loops.root, self.second):
+        if is_level(loops.root, self.first) or is_level(loops.root, self.second):
             return "one is a level of scratch"
         if loops.thread is not None and self.second.rstrip("'") == loops.thread:
             return f"{self.second} is cut among threads"
@@ -290,7 +290,7 @@ class Vector(Opt):
             return f"there is no range {self.range}"
         if self.range in loops.serial or loops.thread == self.range:
             return f"{self.range} has to stay a loop"
-        sizes = {_const_size(r) for r in found}
+        sizes = {const_size(r) for r in found}
         if len(sizes) != 1 or None in sizes or any(r.arg.kind != "loop" for r in found):
             return f"{self.range} has no constant size"
         size = next(iter(sizes))
@@ -298,7 +298,7 @@ class Vector(Opt):
             return f"{size} lanes are no vector of the target"
         if any(r.src[0] is not index_const(0) for r in found):
             return f"{self.range} does not start at 0"
-        if _is_level(loops.root, self.range):
+        if is_level(loops.root, self.range):
             return f"{self.range} is a level of scratch"
         marked = frozenset(found)
         for u in nest.order(loops.root):
@@ -339,23 +339,23 @@ class Upcast(Opt):
         if self.range in loops.serial or loops.thread == self.range:
             return f"{self.range} has to stay a loop"
         for r in found:
-            size = _const_size(r)
+            size = const_size(r)
             if size is None or size > self.limit or r.arg.kind != "loop":
                 return f"{self.range} has no small constant size"
-        if _is_level(loops.root, self.range):
+        if is_level(loops.root, self.range):
             return f"{self.range} is a level of scratch"
         marked = frozenset(found)
         order = nest.order(loops.root)
         if any(u.op is Ops.RANGE and u not in marked and nest.free(u) & marked for u in order):
             return f"bounds depend on {self.range}"
         copied = sum(bool(nest.free(u) & marked) for u in order)
-        if len(order) + copied * max(_const_size(r) or 0 for r in found) > self.most_nodes:
+        if len(order) + copied * max(const_size(r) or 0 for r in found) > self.most_nodes:
             return f"{copied} nodes would be copied too often"
         return None
 
     def apply(self, loops: Loops) -> None:
         for r in nest.ranges_named(loops.root, self.range):
-            loops.root = _duplicate(loops.root, r, combine_inside=False)
+            loops.root = duplicate(loops.root, r, combine_inside=False)
 
 
 @dataclass(frozen=True)
@@ -373,10 +373,10 @@ class Unroll(Opt):
 
     def apply(self, loops: Loops) -> None:
         for r in nest.ranges_named(loops.root, self.range):
-            loops.root = _duplicate(loops.root, r, combine_inside=True)
+            loops.root = duplicate(loops.root, r, combine_inside=True)
 
 
-def _duplicate(root: UOp, r: UOp, combine_inside: bool) -> UOp:
+def duplicate(root: UOp, r: UOp, combine_inside: bool) -> UOp:
     def change(u: UOp) -> UOp:
         if not is_closer(u):
             return u
@@ -418,7 +418,7 @@ class Peel(Opt):
         if not found:
             return f"there is no range {self.range}"
         for r in found:
-            size = _const_size(r)
+            size = const_size(r)
             if r.arg.kind != "loop" or r.src[0] is not index_const(0):
                 return f"{self.range} is no loop from 0"
             if not (0 < self.at and size is not None and self.at < size) and not (
@@ -514,7 +514,7 @@ class Carry(Opt):
         value = body[0].src[1]
         if (
             len(closers) != 1
-            or closers[0] is not _bare(value)
+            or closers[0] is not bare(value)
             or closers[0].op is not Ops.REDUCE
             or closers[0].arg is not Ops.ADD
         ):
@@ -532,7 +532,7 @@ class Carry(Opt):
         (r,) = nest.ranges_named(loops.root, self.range)
         (statement,), ranges, level = parts(loops.root)
         memory, indices = nest.access(statement)
-        (value,), reduced, _ = parts(_bare(statement.src[1]))
+        (value,), reduced, _ = parts(bare(statement.src[1]))
         part = nest.reduce(Ops.ADD, value, [x for x in reduced if x is not r])
         old = nest.load(memory, indices, (r,))  # read in each iteration, whatever its address depends on
         total = alu(Ops.WHERE, r.lt(1), part, alu(Ops.ADD, old, part))
@@ -543,7 +543,7 @@ class Carry(Opt):
         )
 
 
-def _bare(value: UOp) -> UOp:
+def bare(value: UOp) -> UOp:
     return value.src[0] if value.op is Ops.VALUE else value
 
 

@@ -17,7 +17,7 @@ from ..uops import Ops, ScratchArg, UOp
 from ..uops.uop import add_scaled, bounds, index_const, linear
 from . import nest
 from .lower import Loops, reduce_identity
-from .opts import Opt
+from .opts import Opt, bare
 
 Layout = tuple[tuple[int, int, int], ...]
 
@@ -27,6 +27,7 @@ class Place(Opt):
     """A value or an input goes to scratch, filled once per iteration of the level's ranges.
 
     `along`: only the uses whose indices move with the range of that name; the others stay as they are.
+    `pad`: so many elements stay free after each row, so that a column lies in different banks of shared memory.
     `shared`: into memory that the threads of a block share, and fill together where LOCAL gives them the fill's ranges.
     """
 
@@ -35,6 +36,7 @@ class Place(Opt):
     layout: Layout = ()
     shared: bool = False
     along: str = ""
+    pad: int = 0
 
     @property
     def label(self) -> str:
@@ -47,6 +49,8 @@ class Place(Opt):
         plan = self._plan(loops)
         if isinstance(plan, str):
             return plan
+        if self.pad < 0:
+            return f"a pad of {self.pad} elements"
         size = plan.dtype.itemsize
         for extent in plan.extents:
             size *= max(1, bounds(extent)[1])
@@ -118,7 +122,7 @@ class Place(Opt):
             value = value.src[0]
         # a block's memory is small: gates, which cost a GPU little, rather than padding
         extents = tuple(max(1, bounds(extent)[1]) for extent in plan.extents) if self.shared else ()
-        arg = ScratchArg(self.label, self.layout, self.shared, shape=extents)
+        arg = ScratchArg(self.label, self.layout, self.shared, shape=extents, pad=self.pad)
         scratch = UOp(Ops.SCRATCH, plan.dtype, (), arg)
         own = [r for r in fresh if r is not None]
         statement = nest.store(scratch, value, [index_const(0) if r is None else r for r in fresh])
@@ -232,7 +236,7 @@ def guards(value: UOp, outside: float | int | bool) -> list[UOp]:
                 found += conjunction(u.src[0])
                 stack.append((u.src[1], target))
             elif _is_const(u.src[1], target):
-                found += conjunction(_bare(u.src[0]).logical_not())
+                found += conjunction(bare(u.src[0]).logical_not())
                 stack.append((u.src[2], target))
         elif u.op is Ops.MUL and target == 0:
             stack += [(s, target) for s in u.src]
@@ -253,18 +257,11 @@ def _is_const(u: UOp, value: float | int | bool) -> bool:
     return u.op is Ops.CONST and bool(u.arg == value)
 
 
-def _bare(u: UOp) -> UOp:
-    """A value that several uses share, without its name."""
-    while u.op is Ops.VALUE:
-        u = u.src[0]
-    return u
-
-
 def conjunction(condition: UOp) -> list[UOp]:
     """The terms of a chain of ANDs."""
     terms, stack = [], [condition]
     while stack:
-        c = _bare(stack.pop())
+        c = bare(stack.pop())
         if c.op is Ops.AND:
             stack += c.src
         else:

@@ -42,6 +42,7 @@ class GPURenderer(CStyle):
     device = "static inline"                # what stands before a function
     shared, private = "", ""                # what stands before arrays
     tf32 = c.TF32                           # the text of mg_tf32_f32
+    matrices: Mapping[str, str] = {}        # the text of mg_matrix_NAME
     conversions: Mapping[tuple[str, str], tuple[str, str]] = {}     # (from, to): a function's name and text
 
     def __init__(self, ops: list[UOp]) -> None:
@@ -85,6 +86,10 @@ class GPURenderer(CStyle):
     # ---- statements
 
     def statement(self, u: UOp) -> None:
+        if u.op is Ops.MATRIX:
+            self.need(self.matrices[u.arg])
+            self.write(f"mg_matrix_{u.arg}({', '.join(self.lookup(s) for s in u.src)});")
+            return
         if u.op is not Ops.SPECIAL:
             super().statement(u)
             return
@@ -131,6 +136,8 @@ class GPURenderer(CStyle):
         op, count = u.op, u.dtype.count
         if op is Ops.HORIZONTAL:
             return self.horizontal(u)
+        if op is Ops.ELEMENT:
+            return f"{self.lookup(u.src[0])}.{COMPONENTS[u.src[1].arg]}"
         if count == 1 or op is Ops.LOAD:
             return super().expression(u)
         scalar = u.dtype.scalar

@@ -95,6 +95,8 @@ class Ops(Enum):
     END = auto()            # (*statements, *RANGEs, *level) arg: EndArg
     SPECIAL = auto()        # arg: SpecialArg. A GPU's block or thread index
     BARRIER = auto()        # all threads of a block meet
+    MATRIX = auto()         # (*numbers of both operands) arg: instruction. Four sums; in the list src[0] has them
+    ELEMENT = auto()        # (vector, i) one of its elements
     # linear level
     LOOP = auto()           # (RANGE,) opens a loop
     ENDLOOP = auto()        # (LOOP,) closes it
@@ -170,7 +172,8 @@ class RangeArg:
 @dataclass(frozen=True)
 class ScratchArg:
     """name: of the value kept; layout: (dimension, divisor, modulus or 0) outermost first, empty: row-major; shared: of
-    a block; shape: what is filled, outside of which accesses have gates. Without one there is padding instead.
+    a block; shape: what is filled, outside of which accesses have gates. Without one there is padding instead. pad:
+    elements that stay free after each innermost row.
     """
 
     name: str
@@ -178,6 +181,7 @@ class ScratchArg:
     shared: bool = False
     copy: int = 0
     shape: tuple[int, ...] = ()
+    pad: int = 0
 
 
 @dataclass(frozen=True)
