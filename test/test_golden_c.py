@@ -39,8 +39,11 @@ from minigrad.codegen.place import Bound, Place
 from minigrad.renderer.base import ProgramSpec, join_sources
 from minigrad.renderer.clang import render
 from minigrad.runtime.compiler import find_compiler, language_features
+from minigrad.runtime.device import Buffer
+from minigrad.schedule import create_schedule
 from minigrad.shape.build import add, cast, elementwise, mul
 from minigrad.target import Target, host_target
+from minigrad.tensor import Tensor
 from minigrad.uops import Ops, UOp
 
 FOLDER = Path(__file__).with_name("golden") / "c"
@@ -48,6 +51,7 @@ REFRESH = bool(os.environ.get("GOLDEN"))
 TARGET = Target(name="CPU", arch="x86_64", vector_bytes=64, registers=32, l1=48 << 10, l2=2 << 20, l3=32 << 20, cores=8,
                 features=frozenset({"avx512f", "fma"}), scratch=16 << 20)
 CLANG = language_features("clang", 20)
+README = "README.md"
 Opts = Sequence[Opt] | None
 
 
@@ -137,7 +141,16 @@ def all_texts() -> dict[str, str]:
     """Each in a process of its own: terms of sums stand in the order in which a process made them."""
     names = list(kernels())
     with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
-        return dict(zip(names, pool.map(text_of, names, chunksize=1)))
+        texts = dict(zip(names, pool.map(text_of, names, chunksize=1)))
+        return texts | {README: pool.apply(readme_text)}
+
+
+def readme_text() -> str:
+    """What DEBUG=4 prints for the kernel that the README shows."""
+    schedule, _ = create_schedule([Tensor.empty(1024, 16).softmax().uop], Buffer)
+    kernel, = schedule.kernels
+    spec = render(lower_kernel(kernel.ast, TARGET), TARGET, CLANG)
+    return f"{spec.name}: {', '.join(map(str, spec.opts))}\n{spec.source}".strip() + "\n"
 
 
 @functools.cache
@@ -151,8 +164,17 @@ def fresh_texts() -> dict[str, str]:
     return found
 
 
+def test_the_kernel_in_the_readme_is_what_comes_out() -> None:
+    page = Path(__file__).parent.parent / README
+    before, _, rest = page.read_text().partition("```c\n")
+    shown, _, after = rest.partition("```")
+    if REFRESH:
+        page.write_text(f"{before}```c\n{fresh_texts()[README]}```{after}")
+    assert shown == fresh_texts()[README] or REFRESH, f"GOLDEN=1 writes it into the README:\n{fresh_texts()[README]}"
+
+
 def test_sources_are_the_golden_ones() -> None:
-    texts = fresh_texts()
+    texts = {name: text for name, text in fresh_texts().items() if name != README}
     if REFRESH:
         FOLDER.mkdir(parents=True, exist_ok=True)
         for old in FOLDER.iterdir():

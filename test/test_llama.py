@@ -612,6 +612,12 @@ def test_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path, monkeypatch: 
     assert math.isnan(run_training(tmp_path / "whole", 12))  # there is nothing left to do
 
 
+@pytest.mark.parametrize("end", [{"steps": 0}, {"steps": -1}, {"minutes": 0.0}, {"minutes": math.nan}, {}])
+def test_training_without_an_end_is_refused(tmp_path: Path, end: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="train: "):
+        train.train(tmp_path, "a" * 1000, **end)
+
+
 @pytest.mark.parametrize("what", ["text", "shape", "recipe"])
 def test_training_of_something_else_is_not_overwritten(tmp_path: Path, what: str) -> None:
     run_training(tmp_path, 2)

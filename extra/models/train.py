@@ -160,6 +160,9 @@ def train(
     config, recipe = config or SMALL, recipe or Recipe()
     if minutes is None and steps is None:
         raise ValueError("train: give minutes or steps")
+    for name, end in (("minutes", minutes), ("steps", steps)):
+        if end is not None and not 0 < end < math.inf:
+            raise ValueError(f"train: {name} is {end}, expected more than 0")
     if recipe.tokens > config.context:
         raise ValueError(f"train: sequences of {recipe.tokens} tokens, the context holds {config.context}")
     data = np.frombuffer(text.encode("utf-8", errors="replace"), np.uint8)
