@@ -7,12 +7,14 @@ rows are taken a block at a time.
 """
 from __future__ import annotations
 
+import itertools
+
 from ..target import Target
 from ..uops import TRANSCENDENTAL, Ops, UOp
 from . import nest
 from .lower import Loops
 from .nest import parts
-from .opts import Split
+from .opts import Order, Split
 from .place import Bound, Place
 from .tiles import attempt, stride
 
@@ -45,14 +47,10 @@ def _place_value(loops: Loops, name: str, target: Target) -> None:
     product = _is_product(uses[0]) and any(h is not _innermost(loops.root) for h in homes)
     if not (repeats >= REPEATS and operations or heavy and (repeats > 1 or len(_loops_of(homes)) > 1) or product):
         return
-    level = _level(loops.root, uses)
-    if level is None:
-        return
-    level = _block_rows(loops, uses, level, homes, target)
+    level = _block_rows(loops, uses, _level(loops, uses, target), homes, target)
     _bound_reduces(loops, target)
-    while not attempt(loops, Place(name, tuple(level), shared=target.has_blocks), target):
-        # too large for this level: nothing deeper is possible than the ranges all uses share
-        return
+    # if it is too large for this level, nothing deeper is possible than the ranges all uses share
+    attempt(loops, Place(name, tuple(level), _layout(loops.root, name, level), shared=target.has_blocks), target)
 
 
 def _users(root: UOp) -> dict[UOp, list[UOp]]:
@@ -147,15 +145,25 @@ def _weight(use: UOp) -> tuple[bool, int]:
     return heavy, count
 
 
-def _level(root: UOp, uses: list[UOp]) -> list[str] | None:
-    """The longest prefix of the outer loops that every use depends on."""
+def _level(loops: Loops, uses: list[UOp], target: Target) -> list[str]:
+    """The outer loops on which every use depends, which are moved outside of the others."""
     common = frozenset.intersection(*(nest.free(u) for u in uses))
-    level: list[str] = []
-    for r in _outer_ranges(root):
-        if r not in common:
-            break
-        level.append(r.arg.name)
+    names = [(r.arg.name, r in common) for r in _outer_ranges(loops.root)]
+    level, others = [n for n, shared in names if shared], [n for n, shared in names if not shared]
+    if [n for n, _ in names[: len(level)]] != level and not attempt(loops, Order((*level, *others)), target):
+        return [n for n, _ in itertools.takewhile(lambda name: name[1], names)]
     return level
+
+
+def _layout(root: UOp, name: str, level: list[str]) -> tuple[tuple[int, int, int], ...]:
+    """Row-major, unless the rows of a block are lanes: then their axis comes last."""
+    use = next(u for u in nest.order(root) if u.op is Ops.VALUE and u.arg == name)
+    moving = {a: [r for r in nest.free(i) if r.arg.name not in level] for a, i in enumerate(use.src[1:])}
+    axes = [a for a, ranges in moving.items() if ranges]
+    last = [a for a in axes for r in moving[a] if level and r.arg.name == level[-1][:-1] + "1" and _has_lanes([use], r)]
+    if len(last) != 1 or last == axes[-1:]:
+        return ()
+    return tuple((a, 1, 0) for a in (*(a for a in axes if a not in last), *last))
 
 
 def _outer_ranges(root: UOp) -> list[UOp]:
