@@ -4,11 +4,12 @@
 #   make test        lint, types and tests
 #   make test-peers  the comparisons with torch and transformers, in an environment of their own
 #   make bench       the tables of extra/benchmarks
+#   make browser     install what looks at pages and draws graphs: Debian's chromium and graphviz (as root)
 #   make docs        regenerate the pages that are made from the source
 #   make clean       remove environments and caches of this folder
 
 .DEFAULT_GOAL := help
-.PHONY: help llama test lint types unit test-peers bench docs clean
+.PHONY: help llama test lint types unit test-peers bench browser docs clean
 SHELL := /bin/sh
 
 # The first Python on the path that is new enough; `make PYTHON=/path/to/python` overrides it.
@@ -70,6 +71,11 @@ test-peers: $(PEERS)/.peers
 
 bench: $(VENV)/.llama
 	@$(RUN) -m extra.benchmarks $(ARGS)
+
+browser:
+	@command -v chromium >/dev/null && command -v dot >/dev/null || { echo "==> installing chromium and graphviz"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+	    chromium graphviz >/dev/null; }
 
 docs: $(VENV)/.llama
 	@$(RUN) -m tools.env_page > docs/env.md.new && mv docs/env.md.new docs/env.md

@@ -1,7 +1,8 @@
 """What `VIZ=1` keeps of a run, for `tools/viz.py`: a JSON file, written when the process ends. It changes no result.
 
     version     1. A reader refuses another one.
-    command     the program's arguments; seconds: how long it ran; error: a text, if it is not whole
+    command     the program and its arguments
+    seconds     how long it ran
     devices     name -> {description, bandwidth, compute}: bytes and operations a second, or null
     lines       the users' lines, as text; all others name them by number
     nodes       [op, dtype, shape, argument, [sources], line]: a UOp; all others name them by number
