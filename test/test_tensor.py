@@ -178,6 +178,9 @@ def test_dlpack_shares_memory_both_ways() -> None:
         gc.collect()
         assert back.shape == (2, 3) and pointer() is not None  # the taker keeps the memory
     np.testing.assert_array_equal(Tensor.from_dlpack(array.T).numpy(), array.T)
+    pending = Tensor([1.0, 2.0]) * 2
+    np.from_dlpack(pending)[0] = 7
+    assert pending.tolist() == [7, 4]
     capsule = Tensor([1.0]).__dlpack__()
     assert Tensor.from_dlpack(capsule).tolist() == [1.0]
     with pytest.raises(TypeError, match="taken"):

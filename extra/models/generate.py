@@ -112,6 +112,8 @@ class Sampling:
             raise ValueError(f"top-k is {self.top_k}, expected 0 (all) or more")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top-p is {self.top_p}, expected more than 0 and at most 1")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}, expected 0 or more")
 
 
 def draw(logits: np.ndarray, sampling: Sampling, rng: np.random.Generator) -> int:

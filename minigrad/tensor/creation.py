@@ -287,7 +287,7 @@ class Creation(Reduce):
         """A capsule over this tensor's memory, which lives as long as the capsule's taker. BufferError off the host."""
         if not get_device(self.device).is_host:
             raise BufferError(f"__dlpack__: device {self.device} does not keep its tensors in host memory")
-        whole = self.detach().contiguous().realize()
+        whole = self.realize().detach().contiguous().realize()  # self's own memory, where it has that layout
         if whole.uop.op is not Ops.BUFFER or copy:
             whole = self.detach().clone().realize()
         buffer = whole.buffer
