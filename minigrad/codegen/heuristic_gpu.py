@@ -5,12 +5,11 @@ kernel in which something is kept in scratch is computed by blocks: the ranges a
 scratch is shared, and every loop inside of a block is cut among its threads. Any other kernel is a product, which gets
 tiles, or a sum that is too long for one thread, which a block shares, or has a thread for every few elements.
 
-What a recipe makes may still not fit: too much shared memory, or a barrier that not all threads would reach. Then the
-next one is taken; the last keeps nothing and always fits.
+What a block keeps may not fit its memory, or a barrier would stand where not all threads reach it: then fewer rows are
+taken at a time, and in the end one thread of a block keeps everything for itself.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from ..helpers import prod
@@ -33,19 +32,24 @@ ROW = 32                    # threads side by side along the fastest axis: what 
 LONG = 64                   # terms of a sum from which a block shares it
 MANY = 1 << 15              # outputs from which each has a thread, rather than a block
 VECTOR = 4
+ROWS = (16, 4, 1)           # that a block takes at a time
 TILE, DEEP, EACH = 64, 16, 4    # of a product: rows and columns of a block, terms at once, rows and columns of a thread
 
 
 def choose(loops: Loops, target: Target, plain: bool = False) -> None:
     """Applies the opts, and lists them in loops.opts. `plain`: one thread for each block, no tiles."""
     first = replace(loops)
-    recipes: list[Callable[[Loops, Target], None]] = [_blocks_of_one, _spread] if plain else [
-        _cooperate, _blocks_of_one, _spread]
-    for recipe in recipes:
-        recipe(loops, target)
+    for rows in () if plain else ROWS:
+        _cooperate(loops, target, rows)
         if _fits(loops, target):
             return
         _restore(loops, first)
+    place_values(loops, target)
+    levels = _levels(loops)
+    if levels is None:
+        _spread(loops, target)
+    else:
+        _grid(loops, target, levels)
 
 
 def _restore(loops: Loops, old: Loops) -> None:
@@ -64,10 +68,11 @@ def _together(loops: Loops, target: Target, *opts: Opt) -> bool:
 
 def _fits(loops: Loops, target: Target) -> bool:
     """Whether the shared arrays fit a block, and all of its threads reach all barriers."""
-    if not any(u.op is Ops.SCRATCH for u in nest.order(loops.root)):
-        return True
+    arrays = [u for u in nest.order(loops.root) if u.op is Ops.SCRATCH]
+    if sum(prod(u.arg.shape) * u.dtype.itemsize for u in arrays if u.arg.shape) > target.scratch:
+        return False
     try:
-        scratch = linearize(loops).scratch
+        scratch = linearize(loops).scratch if arrays else {}
     except ValueError:
         return False
     sizes = (prod(stored_dims(memory, place.dims)) * place.dtype.itemsize for memory, place in scratch.items())
@@ -76,9 +81,9 @@ def _fits(loops: Loops, target: Target) -> bool:
 
 # ---- recipes
 
-def _cooperate(loops: Loops, target: Target) -> None:
-    """The threads of a block share what is kept; a kernel that keeps nothing is spread."""
-    place_values(loops, target)
+def _cooperate(loops: Loops, target: Target, rows: int) -> None:
+    """The threads of a block share what is kept, for so many rows at a time; a kernel that keeps nothing is spread."""
+    place_values(loops, target, rows, shared=True)
     levels = _levels(loops)
     if levels is None:
         _free_outputs(loops, target)
@@ -93,16 +98,6 @@ def _cooperate(loops: Loops, target: Target) -> None:
             fastest = next((r for r in reversed(own) if any(stride(s, r) == 1 for s in view.stores)), None)
             _cut(loops, target, str((fastest or max(own, key=_length)).arg.name), threads)
     _group_sums(loops, target, threads, 0)
-
-
-def _blocks_of_one(loops: Loops, target: Target) -> None:
-    """A thread computes alone what is kept at a level."""
-    place_values(loops, target)
-    levels = _levels(loops)
-    if levels is None:
-        _spread(loops, target)
-    else:
-        _grid(loops, target, levels)
 
 
 def _spread(loops: Loops, target: Target) -> None:

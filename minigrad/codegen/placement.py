@@ -24,14 +24,15 @@ LANES_MULTIPLE = 64
 LEAST_BOUND = 16  # iterations from which a reduce is worth a loop whose end varies
 
 
-def place_values(loops: Loops, target: Target) -> None:
-    """Consumers first: a producer's uses may come to stand in a consumer's fill."""
+def place_values(loops: Loops, target: Target, rows: int = LANES_MULTIPLE, shared: bool = False) -> None:
+    """Consumers first: a producer's uses may come to stand in a consumer's fill. `rows`: of a block, at most; `shared`:
+    the threads of a block share what is kept."""
     for name in reversed([n for n in loops.values if n.startswith("v")]):
-        _place_value(loops, name, target)
+        _place_value(loops, name, target, rows, shared)
     _bound_reduces(loops, target)
 
 
-def _place_value(loops: Loops, name: str, target: Target) -> None:
+def _place_value(loops: Loops, name: str, target: Target, rows: int, shared: bool) -> None:
     users = _users(loops.root)
     uses = [u for u in users if u.op is Ops.VALUE and u.arg == name]
     if (
@@ -47,10 +48,10 @@ def _place_value(loops: Loops, name: str, target: Target) -> None:
     product = _is_product(uses[0]) and any(h is not _innermost(loops.root) for h in homes)
     if not (repeats >= REPEATS and operations or heavy and (repeats > 1 or len(_loops_of(homes)) > 1) or product):
         return
-    level = _block_rows(loops, uses, _level(loops, uses, target), homes, target)
+    level = _block_rows(loops, uses, _level(loops, uses, target), homes, target, rows)
     _bound_reduces(loops, target)
     # if it is too large for this level, nothing deeper is possible than the ranges all uses share
-    attempt(loops, Place(name, tuple(level), _layout(loops.root, name, level), shared=target.has_blocks), target)
+    attempt(loops, Place(name, tuple(level), _layout(loops.root, name, level), shared=shared), target)
 
 
 def _users(root: UOp) -> dict[UOp, list[UOp]]:
@@ -178,7 +179,8 @@ def _outer_ranges(root: UOp) -> list[UOp]:
     return ranges
 
 
-def _block_rows(loops: Loops, uses: list[UOp], level: list[str], homes: set[UOp], target: Target) -> list[str]:
+def _block_rows(loops: Loops, uses: list[UOp], level: list[str], homes: set[UOp], target: Target, rows: int
+                ) -> list[str]:
     """Splits the level's last range into blocks, where a reduce streams something past the rows that does not depend on
     them, or where the rows are neighbours in memory: lanes.
     """
@@ -195,8 +197,8 @@ def _block_rows(loops: Loops, uses: list[UOp], level: list[str], homes: set[UOp]
     extent = 1
     for r in set().union(*(nest.free(u) for u in uses)) - set(_outer_ranges(loops.root)):
         extent = max(extent, _length(r))
-    block = LANES_MULTIPLE if lanes else BLOCK
-    most = target.scratch // 4 if target.has_blocks else max(target.l2 // 2, 64 << 10)
+    block = min(rows, LANES_MULTIPLE if lanes else BLOCK)
+    most = target.scratch if target.has_blocks else max(target.l2 // 2, 64 << 10)
     while block > 1 and block * extent * 4 > most:
         block //= 2
     if block > 1 and (length >= block or length % block == 0) and attempt(loops, Split(name, block), target):
