@@ -189,9 +189,8 @@ def _read_tensor_claim(reader: _Reader, name: str) -> tuple[DType, tuple[int, ..
     return GGML_DTYPES[kind], tuple(reversed(extents)), reader.integer("<u8", f"offset of {name!r}")
 
 
-def _place_tensors(
-    claims: dict[str, tuple[DType, tuple[int, ...], int]], data_start: int, alignment: int, size: int
-) -> dict[str, TensorInfo]:
+def _place_tensors(claims: dict[str, tuple[DType, tuple[int, ...], int]], data_start: int, alignment: int,
+                   size: int) -> dict[str, TensorInfo]:
     tensors: dict[str, TensorInfo] = {}
     for name, (dtype, shape, offset) in claims.items():
         start = data_start + offset
@@ -202,10 +201,8 @@ def _place_tensors(
         if offset % alignment:
             raise GgufError(f"gguf: tensor {name!r} has offset {offset}, not a multiple of the alignment {alignment}")
         if end > size:
-            raise GgufError(
-                f"gguf: tensor {name!r}, {dtype} of shape {shape}, is at bytes {start} to {end}, "
-                f"the file ends at {size}"
-            )
+            raise GgufError(f"gguf: tensor {name!r}, {dtype} of shape {shape}, is at bytes {start} to {end}, "
+                            f"the file ends at {size}")
         tensors[name] = TensorInfo(dtype, shape, start, end)
     previous, position = "", 0
     for name, info in sorted(tensors.items(), key=lambda item: (item[1].start, item[1].end)):

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 
 from ..tensor import Tensor
+from ..tensor.linalg import spread
 
 
 def _uniform(shape: Sequence[int], bound: float) -> Tensor:
@@ -46,28 +47,18 @@ class Embedding:
 class Conv2d:
     """(batch, in_channels, height, width) -> (batch, out_channels, ...). padding "same" keeps the size at stride 1."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: int | tuple[int, ...] | str = 0,
-        dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, int],
+                 stride: int | tuple[int, int] = 1, padding: int | tuple[int, ...] | str = 0,
+                 dilation: int | tuple[int, int] = 1, groups: int = 1, bias: bool = True) -> None:
         _positive("Conv2d", in_channels=in_channels, out_channels=out_channels, groups=groups)
         if in_channels % groups or out_channels % groups:
             raise ValueError(f"Conv2d: {in_channels} and {out_channels} channels are no multiples of groups={groups}")
-        kernel = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
+        kernel = spread(kernel_size, 2, "Conv2d: kernel_size")
         if isinstance(padding, str):
             if padding.lower() != "same" or stride not in (1, (1, 1)):
-                raise ValueError(
-                    f"Conv2d: padding {padding!r} with stride {stride}: the only word is 'same', with stride 1"
-                )
-            dilations = (dilation, dilation) if isinstance(dilation, int) else tuple(dilation)
-            total = [d * (k - 1) for k, d in zip(kernel, dilations)][::-1]
+                raise ValueError(f"Conv2d: padding {padding!r} with stride {stride}: the only word is 'same', with "
+                                 f"stride 1")
+            total = [d * (k - 1) for k, d in zip(kernel, spread(dilation, 2, "Conv2d: dilation"))][::-1]
             padding = tuple(p for t in total for p in (t // 2, t - t // 2))
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         bound = 1 / math.sqrt(in_channels // groups * kernel[0] * kernel[1])
@@ -81,9 +72,8 @@ class Conv2d:
 class LayerNorm:
     """(x - mean) / sqrt(variance + eps) * weight + bias over the last axes, which have normalized_shape."""
 
-    def __init__(
-        self, normalized_shape: int | Sequence[int], eps: float = 1e-5, elementwise_affine: bool = True
-    ) -> None:
+    def __init__(self, normalized_shape: int | Sequence[int], eps: float = 1e-5,
+                 elementwise_affine: bool = True) -> None:
         self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
         self.eps = eps
         self.axes = tuple(range(-len(self.normalized_shape), 0))

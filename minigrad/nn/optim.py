@@ -95,24 +95,17 @@ class SGD(Optimizer):
         return changed
 
 
-class AdamW(Optimizer):
-    """Adam with decoupled weight decay, Loshchilov and Hutter (2019)."""
+class Adam(Optimizer):
+    """Adam, Kingma and Ba (2015); weight decay (0 where None) is added to the gradient."""
 
-    decoupled = True
+    decoupled, default_decay = False, 0.0
 
-    def __init__(
-        self,
-        params: Iterable[Tensor],
-        lr: float = 1e-3,
-        b1: float = 0.9,
-        b2: float = 0.999,
-        eps: float = 1e-8,
-        weight_decay: float = 0.01,
-        *,
-        betas: tuple[float, float] | None = None,
-    ) -> None:
+    def __init__(self, params: Iterable[Tensor], lr: float = 1e-3, b1: float = 0.9, b2: float = 0.999,
+                 eps: float = 1e-8, weight_decay: float | None = None, *,
+                 betas: tuple[float, float] | None = None) -> None:
         super().__init__(params, lr)
         betas = (b1, b2) if betas is None else betas
+        weight_decay = self.default_decay if weight_decay is None else weight_decay
         if not all(0 <= b < 1 for b in betas) or eps < 0 or weight_decay < 0:
             raise ValueError(f"{type(self).__name__}: betas={betas}, eps={eps}, weight_decay={weight_decay}")
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
@@ -143,20 +136,7 @@ class AdamW(Optimizer):
         return changed
 
 
-class Adam(AdamW):
-    """Adam, Kingma and Ba (2015); weight decay, if any, is added to the gradient."""
+class AdamW(Adam):
+    """Adam with decoupled weight decay (0.01 where None), Loshchilov and Hutter (2019)."""
 
-    decoupled = False
-
-    def __init__(
-        self,
-        params: Iterable[Tensor],
-        lr: float = 1e-3,
-        b1: float = 0.9,
-        b2: float = 0.999,
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        *,
-        betas: tuple[float, float] | None = None,
-    ) -> None:
-        super().__init__(params, lr, b1, b2, eps, weight_decay, betas=betas)
+    decoupled, default_decay = True, 0.01

@@ -77,9 +77,7 @@ def load_state_dict(model: Any, state: Mapping[str, Tensor], strict: bool = True
     shared = [name for name in own if name in state]
     for name in shared:
         if own[name].shape != state[name].shape:
-            raise ValueError(
-                f"load_state_dict: {name!r} has shape {state[name].shape}, the model's is {own[name].shape}"
-            )
+            raise ValueError(f"load_state_dict: {name!r} has shape {state[name].shape}, not {own[name].shape}")
     for name in shared:
         own[name].replace(state[name].to(own[name].device))
 
@@ -148,10 +146,8 @@ def mapped_tensors(mapped: MappedFile, infos: Mapping[str, TensorInfo]) -> dict[
     compute on the host's memory."""
     device = default_device()
     place = device if get_device(device).is_host else "CPU"
-    tensors = {
-        name: tensor_of(mapped.buffer(info.start, info.shape, info.dtype, place)) for name, info in infos.items()
-    }
-    return tensors if place == device else {name: tensor.to(device) for name, tensor in tensors.items()}
+    return {name: tensor_of(mapped.buffer(info.start, info.shape, info.dtype, place)).to(device)
+            for name, info in infos.items()}
 
 
 def tensor_of(buffer: Buffer) -> Tensor:
@@ -164,10 +160,8 @@ def _load_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         header = safetensors.parse(mapped.bytes)
         for name, info in header.tensors.items():
-            if (
-                info.dtype is dtypes.bool
-                and np.frombuffer(mapped.bytes[info.start : info.end], np.uint8).max(initial=0) > 1
-            ):
+            data = mapped.bytes[info.start:info.end]
+            if info.dtype is dtypes.bool and np.frombuffer(data, np.uint8).max(initial=0) > 1:
                 raise SafetensorsError(f"safetensors: BOOL tensor {name!r} holds bytes other than 0 and 1")
     except SafetensorsError as error:
         raise SafetensorsError(f"{path}: {error}") from None

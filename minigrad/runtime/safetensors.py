@@ -30,19 +30,9 @@ MAX_DIMENSIONS = 32
 METADATA_KEY = "__metadata__"
 
 DTYPE_OF_NAME: dict[str, DType] = {
-    "BOOL": dtypes.bool,
-    "U8": dtypes.uint8,
-    "I8": dtypes.int8,
-    "U16": dtypes.uint16,
-    "I16": dtypes.int16,
-    "F16": dtypes.float16,
-    "BF16": dtypes.bfloat16,
-    "U32": dtypes.uint32,
-    "I32": dtypes.int32,
-    "F32": dtypes.float32,
-    "U64": dtypes.uint64,
-    "I64": dtypes.int64,
-    "F64": dtypes.float64,
+    "BOOL": dtypes.bool, "F16": dtypes.float16, "BF16": dtypes.bfloat16, "F32": dtypes.float32, "F64": dtypes.float64,
+    "U8": dtypes.uint8, "U16": dtypes.uint16, "U32": dtypes.uint32, "U64": dtypes.uint64,
+    "I8": dtypes.int8, "I16": dtypes.int16, "I32": dtypes.int32, "I64": dtypes.int64,
 }
 NAME_OF_DTYPE: dict[DType, str] = {dtype: name for name, dtype in DTYPE_OF_NAME.items()}
 
@@ -93,9 +83,8 @@ def parse(file: memoryview) -> Header:
     return Header(ordered, metadata)
 
 
-def write_header(
-    tensors: Mapping[str, tuple[DType, tuple[int, ...]]], metadata: Mapping[str, str] | None = None
-) -> bytes:
+def write_header(tensors: Mapping[str, tuple[DType, tuple[int, ...]]],
+                 metadata: Mapping[str, str] | None = None) -> bytes:
     """The bytes before the data, for tensors that follow in this order. Its length is a multiple of 64, so that a
     mapped file gives aligned data whenever the element sizes descend. Raises SafetensorsError for a dtype or a name
     that the format cannot hold."""
@@ -181,10 +170,8 @@ def _check_tensor(name: str, entry: Any, data_start: int, size: int) -> TensorIn
     dtype = DTYPE_OF_NAME[dtype_name]
     needed = checked_size(name, dtype, tuple(shape))
     if needed != end - start:
-        raise SafetensorsError(
-            f"safetensors: tensor {name!r}, {dtype_name} of shape {shape}, takes {needed} bytes; "
-            f"data_offsets {offsets} hold {end - start}"
-        )
+        raise SafetensorsError(f"safetensors: tensor {name!r}, {dtype_name} of shape {shape}, takes {needed} bytes; "
+                               f"data_offsets {offsets} hold {end - start}")
     return TensorInfo(dtype, tuple(shape), start, end)
 
 
