@@ -17,20 +17,6 @@ from .uops import Ops, UOp, Variable
 jit = TinyJit
 
 __all__ = [
-    "Context",
-    "DType",
-    "Device",
-    "GlobalCounters",
-    "JitError",
-    "Ops",
-    "Tensor",
-    "TinyJit",
-    "UOp",
-    "Variable",
-    "dtypes",
-    "explain",
-    "get_device",
-    "jit",
-    "nn",
-    "no_grad",
+    "Context", "DType", "Device", "GlobalCounters", "JitError", "Ops", "Tensor", "TinyJit", "UOp", "Variable", "dtypes",
+    "explain", "get_device", "jit", "nn", "no_grad",
 ]

@@ -35,7 +35,7 @@ from .shape.build import (
     zeros_like,
 )
 from .shape.shapetracker import ShapeTracker
-from .uops import SCALARS, Ops, ScatterArg, UOp
+from .uops import SCALARS, Ops, ScatterArg, UOp, toposort
 from .uops.trace import inherit
 
 Saved = Mapping[UOp, UOp]
@@ -95,9 +95,8 @@ def _reduce(step: Step, g: UOp) -> UOp:
     others = reduce(Ops.MUL, where(zero, 1, x), arg.axes)
     zeros = expand(reduce(Ops.ADD, cast(zero, g.dtype), arg.axes), x.shape)
     safe = divide(expand(others, x.shape), where(zero, 1, x))
-    return mul(
-        repeated, where(zero, where(equals(zeros, 1), expand(others, x.shape), 0), where(equals(zeros, 0), safe, 0))
-    )
+    return mul(repeated,
+               where(zero, where(equals(zeros, 1), expand(others, x.shape), 0), where(equals(zeros, 0), safe, 0)))
 
 
 def _assign_base(step: Step, g: UOp) -> UOp:
@@ -195,25 +194,10 @@ def target_key(node: UOp) -> UOp | int:
     return node
 
 
-def _order(root: UOp) -> list[UOp]:
-    """The nodes that a gradient of root can reach, sources first."""
-    order: list[UOp] = []
-    seen: set[UOp] = set()
-    stack: list[tuple[UOp, bool]] = [(root, False)]
-    while stack:
-        node, done = stack.pop()
-        if done:
-            order.append(node)
-        elif node not in seen:
-            seen.add(node)
-            stack.append((node, True))
-            stack.extend((s, False) for s in _sources(node) if s not in seen)
-    return order
-
-
 def leaves(root: UOp) -> list[int]:
     """The numbers of the leaves below root, through which gradients may flow."""
-    return sorted({node.arg for node in _order(root) if node.op is Ops.DETACH and node.arg is not None})
+    reached = toposort(root, sources=_sources)
+    return sorted({node.arg for node in reached if node.op is Ops.DETACH and node.arg is not None})
 
 
 def gradient(root: UOp, root_grad: UOp, targets: Sequence[UOp]) -> list[UOp | None]:
@@ -221,7 +205,7 @@ def gradient(root: UOp, root_grad: UOp, targets: Sequence[UOp]) -> list[UOp | No
 
     None for a target that root does not depend on; zeros for one that it depends on only through steps (round, floor).
     """
-    order = _order(root)
+    order = toposort(root, sources=_sources)  # what a gradient of root can reach
     wanted = {target_key(t) for t in targets}
     # a node matters if a target lies below it
     matters: set[UOp] = set()

@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from .dtype import DType, dtypes
-from .uops import Ops, UOp
+from .uops import Ops, UOp, toposort
 
 INLINE_WIDTH = 80  # an expression longer than this gets a line of its own
 # infix operators of index expressions and how tightly they bind
@@ -56,23 +56,8 @@ def _field_names(kind: Hashable) -> tuple[str, ...]:
 
 
 def walk(*roots: UOp) -> list[UOp]:
-    """Every node below the roots and inside their arguments, each once, sources first. Iterative."""
-    order: list[UOp] = []
-    opened: set[UOp] = set()
-    stack: list[tuple[UOp, bool]] = [(root, False) for root in reversed(roots)]
-    while stack:
-        node, done = stack.pop()
-        if done:
-            order.append(node)
-        elif node not in opened:
-            opened.add(node)
-            below = node.src + arg_uops(node.arg) if node.arg is not None else node.src
-            if not below:
-                order.append(node)
-                continue
-            stack.append((node, True))
-            stack.extend((source, False) for source in reversed(below) if source not in opened)
-    return order
+    """Every node below the roots and inside their arguments, each once, sources first."""
+    return toposort(*roots, sources=lambda node: node.src if node.arg is None else node.src + arg_uops(node.arg))
 
 
 def depths_below(order: Sequence[UOp]) -> dict[UOp, int]:

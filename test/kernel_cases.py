@@ -210,7 +210,7 @@ def one(name: str, value: UOp, dtype: DType | None = None, **facts: Any) -> Case
     """A kernel of one output in slot 0 of value's (maximum) shape."""
     shape = tuple(n if isinstance(n, int) else n.vmax for n in value.shape)
     target = param(0, shape, dtype or value.dtype)
-    part = ShapeTracker.from_shape(shape).shrink(tuple((0, n) for n in value.shape))
+    part = ShapeTracker.contiguous(shape).shrink(tuple((0, n) for n in value.shape))
     tracker = None if shape == value.shape else part
     return Case(name, UOp.sink(store(target, value, arg=tracker)), **facts)
 
@@ -313,7 +313,7 @@ def _symbolic_attention() -> Case:
 @case
 def _cache_update() -> Case:
     start = Variable("start", 0, 12)
-    region = ShapeTracker.from_shape((3, 16, 8)).shrink(((0, 3), (start, start + 4), (0, 8)))
+    region = ShapeTracker.contiguous((3, 16, 8)).shrink(((0, 3), (start, start + 4), (0, 8)))
     return Case("cache_update", UOp.sink(store(param(0, (3, 16, 8)), mul(param(1, (3, 4, 8)), 0.5), arg=region)),
                 bindings=({"start": 0}, {"start": 5}, {"start": 12}))
 

@@ -23,7 +23,7 @@ def node_of(array: Any) -> UOp:
 
 
 def random_tracker(rng: random.Random, shape: tuple[int, ...]) -> ShapeTracker:
-    tracker = ShapeTracker.from_shape(shape)
+    tracker = ShapeTracker.contiguous(shape)
     for _ in range(rng.randint(1, 6)):
         sizes = tracker.shape
         kind = rng.choice(["permute", "flip", "pad", "shrink", "expand", "reshape"])
@@ -82,7 +82,7 @@ def test_overlapping_windows_are_shifted_and_summed(view: View) -> None:
 
 
 def test_simple_movements_give_their_inverse() -> None:
-    x = ShapeTracker.from_shape((4, 8))
+    x = ShapeTracker.contiguous((4, 8))
     for tracker in (
         x.permute((1, 0)),
         x.shrink(((1, 3), (2, 5))),
@@ -99,13 +99,13 @@ def test_simple_movements_give_their_inverse() -> None:
 
 def test_symbolic_slices() -> None:
     n = UOp.variable("n", 1, 8).bind(3)
-    base = ShapeTracker.from_shape((2, 8))
+    base = ShapeTracker.contiguous((2, 8))
     tracker = base.shrink(((0, 2), (0, n))).permute((1, 0))
     g = np.arange(6.0).reshape(3, 2)
     part = UOp(
         Ops.VIEW,
         dtypes.float64,
         (node_of(np.pad(g, ((0, 5), (0, 0)))),),
-        ShapeTracker.from_shape((8, 2)).shrink(((0, n), (0, 2))),
+        ShapeTracker.contiguous((8, 2)).shrink(((0, n), (0, 2))),
     )
     np.testing.assert_array_equal(evaluate([view_adjoint(part, tracker, (2, 8))])[0], np.pad(g.T, ((0, 0), (0, 5))))

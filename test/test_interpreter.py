@@ -38,11 +38,11 @@ def test_a_store_through_a_view_leaves_the_rest_alone() -> None:
     a = param(0, (4, 4), dtypes.int32)
     array = np.zeros((4, 4), np.int32)
     for tracker in (
-        ShapeTracker.from_shape((4, 4)).shrink(((1, 3), (0, 2))),
-        ShapeTracker.from_shape((4, 4)).reshape((16,)).shrink(((0, 4),)).reshape((2, 2)).flip((0,)),
-        ShapeTracker.from_shape((4, 4)).permute((1, 0)).reshape((16,)).shrink(((3, 7),)).reshape((2, 2)),
+        ShapeTracker.contiguous((4, 4)).shrink(((1, 3), (0, 2))),
+        ShapeTracker.contiguous((4, 4)).reshape((16,)).shrink(((0, 4),)).reshape((2, 2)).flip((0,)),
+        ShapeTracker.contiguous((4, 4)).permute((1, 0)).reshape((16,)).shrink(((3, 7),)).reshape((2, 2)),
     ):
-        value = UOp(Ops.VIEW, dtypes.int32, (iota(dtypes.int32, 4),), ShapeTracker.from_shape((4,)).reshape((2, 2)))
+        value = UOp(Ops.VIEW, dtypes.int32, (iota(dtypes.int32, 4),), ShapeTracker.contiguous((4,)).reshape((2, 2)))
         evaluate_kernel(UOp.sink(store(a, value, arg=tracker)), [array])
         np.testing.assert_array_equal(tracker.apply_numpy(array), [[0, 1], [2, 3]])
     assert array[2, 2] == 0
@@ -51,7 +51,7 @@ def test_a_store_through_a_view_leaves_the_rest_alone() -> None:
 def test_symbolic_kernels_take_their_variables() -> None:
     n = UOp.variable("n", 1, 8)
     x = param(1, (8,))
-    part = UOp(Ops.VIEW, dtypes.float32, (x,), ShapeTracker.from_shape((8,)).shrink(((0, n),)))
+    part = UOp(Ops.VIEW, dtypes.float32, (x,), ShapeTracker.contiguous((8,)).shrink(((0, n),)))
     total = UOp(Ops.REDUCE, dtypes.float32, (part,), ReduceArg(Ops.ADD, (0,)))
     scaled = UOp(
         Ops.MUL,
@@ -62,7 +62,7 @@ def test_symbolic_kernels_take_their_variables() -> None:
                 Ops.VIEW,
                 dtypes.float32,
                 (UOp(Ops.CAST, dtypes.float32, (n,)),),
-                ShapeTracker.from_shape(()).reshape((1,)),
+                ShapeTracker.contiguous(()).reshape((1,)),
             ),
         ),
     )
@@ -122,10 +122,10 @@ def test_large_products_are_summed_without_being_stored() -> None:
     a, b = rng.standard_normal((300, 200)), rng.standard_normal((200, 100))
     whole = (300, 200, 100)
     left = UOp(
-        Ops.VIEW, dtypes.float64, (data(a),), ShapeTracker.from_shape(a.shape).reshape((300, 200, 1)).expand(whole)
+        Ops.VIEW, dtypes.float64, (data(a),), ShapeTracker.contiguous(a.shape).reshape((300, 200, 1)).expand(whole)
     )
     right = UOp(
-        Ops.VIEW, dtypes.float64, (data(b),), ShapeTracker.from_shape(b.shape).reshape((1, 200, 100)).expand(whole)
+        Ops.VIEW, dtypes.float64, (data(b),), ShapeTracker.contiguous(b.shape).reshape((1, 200, 100)).expand(whole)
     )
     product = UOp(Ops.MUL, dtypes.float64, (left, right))
     for axes, expected in [((1,), a @ b), ((0,), a.sum(0)[:, None] * b), ((0, 1, 2), (a @ b).sum())]:
@@ -143,7 +143,7 @@ def test_assign_makes_a_new_version_and_leaves_the_old_one() -> None:
         Ops.ASSIGN,
         dtypes.float64,
         (base, full(dtypes.float64, 7, (2,))),
-        ShapeTracker.from_shape((4,)).shrink(((1, 3),)),
+        ShapeTracker.contiguous((4,)).shrink(((1, 3),)),
     )
     after, before = evaluate([new, base])
     assert after.tolist() == [0, 7, 7, 0] and before.tolist() == [0, 0, 0, 0]

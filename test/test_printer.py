@@ -69,9 +69,9 @@ def test_deep_graphs_print_in_linear_time_without_recursion() -> None:
         node = param(1, 4)
         for _ in range(depth):
             node = UOp(Ops.NEG, dtypes.float32, (node,))
-        start = time.perf_counter()
+        start = time.process_time()
         assert sum(1 for _ in lines(kernel(node))) == depth + 4
-        return time.perf_counter() - start
+        return time.process_time() - start
     seconds(1000)
     small = min(seconds(5000) for _ in range(3))
     assert seconds(50_000) < 40 * small

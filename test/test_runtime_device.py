@@ -236,7 +236,7 @@ def test_the_interpreter_takes_kernels_and_no_source() -> None:
     with pytest.raises(RuntimeError, match="affine"):
         numpy_device.launch(Program(affine(1, 1, 4)), (out,), {})
     param = UOp(Ops.PARAM, dtypes.float32, (), ParamArg(0, (4,)))
-    everywhere = ShapeTracker.from_shape(()).reshape((1,)).expand((4,))
+    everywhere = ShapeTracker.contiguous(()).reshape((1,)).expand((4,))
     value = UOp(Ops.VIEW, dtypes.float32, (UOp.const(dtypes.float32, 2.5),), everywhere)
     ast = UOp(Ops.SINK, dtypes.void, (UOp(Ops.STORE, dtypes.void, (param, value)),))
     program = Program(affine(1, 1, 4), code=ast)

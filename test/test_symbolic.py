@@ -13,7 +13,6 @@ from minigrad.dtype import dtypes
 from minigrad.uops import Ops, UOp, Variable
 from minigrad.uops.symbolic import (
     ceildiv,
-    divides,
     eq,
     evaluate,
     le,
@@ -258,7 +257,6 @@ def test_provable_questions_say_false_when_they_cannot_decide() -> None:
     assert le(n, 6) and not le(n, 5) and le(n, n) and lt(n, 7) and not lt(n, 6)
     assert not le(n, m) and not le(m, n) and lt(n, m + 3)
     assert eq(n + 1, 1 + n) and not eq(n, m) and eq(3, 3) and not eq(3, n)
-    assert divides(2, n * 4) and not divides(3, n) and divides(3, 9)
 
 
 def test_substitute_folds_and_evaluate_wants_every_variable() -> None:

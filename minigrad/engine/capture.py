@@ -20,7 +20,7 @@ from typing import Any
 from ..dtype import DType, dtypes
 from ..helpers import DEBUG, VIZ
 from ..runtime.device import Buffer, Device, GraphRunner, Launch, get_device
-from ..schedule.graph import toposort
+from ..schedule.graph import value_order
 from ..schedule.memory import Arena
 from ..shape.build import split_view, viewed
 from ..shape.shapetracker import ShapeTracker
@@ -250,7 +250,7 @@ class Captured:
             return
         written = {split_view(arguments[i].uop)[0].arg for i in self.overwritten_arguments} | self.overwritten
         for tensor in pending:
-            if any(u.op is Ops.BUFFER and u.arg in written for u in toposort([tensor.uop])):
+            if any(u.op is Ops.BUFFER and u.arg in written for u in value_order([tensor.uop])):
                 tensor.realize()
             elif not self.overwritten_arguments:
                 self.harmless.add(tensor.uop)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from ..helpers import DEV, prod
 from ..shape import ShapeTracker
-from ..uops import SCALARS, Ops, UOp
+from ..uops import SCALARS, Ops, UOp, toposort
 from ..uops.symbolic import vmax
 from .reasons import Reason
 
@@ -26,24 +26,11 @@ def largest_shape(node: UOp) -> tuple[int, ...]:
     return tuple([n if type(n) is int else vmax(n) for n in node.shape])
 
 
-def toposort(roots: Iterable[UOp]) -> list[UOp]:
+def value_order(roots: Iterable[UOp]) -> list[UOp]:
     """Every node that the roots' values need, each once, sources first: what only autodiff needs (DETACH's history)
     is left out.
     """
-    order: list[UOp] = []
-    seen: set[UOp] = set()
-    stack = [(root, False) for root in reversed(list(roots))]
-    while stack:
-        node, done = stack.pop()
-        if done:
-            order.append(node)
-        elif node not in seen:
-            seen.add(node)
-            stack.append((node, True))
-            for source in reversed(node.src) if node.op is not Ops.DETACH else node.src[:1]:
-                if source not in seen:
-                    stack.append((source, False))
-    return order
+    return toposort(*roots, sources=lambda node: node.src[:1] if node.op is Ops.DETACH else node.src)
 
 
 class Graph:
@@ -51,7 +38,7 @@ class Graph:
 
     def __init__(self, sinks: Iterable[UOp]) -> None:
         self.sinks = list(dict.fromkeys(sinks))
-        self.order = toposort(self.sinks)
+        self.order = value_order(self.sinks)
         self.alias: dict[UOp, UOp] = {}             # node -> the node that stands for it
         self.in_place: set[UOp] = set()             # SCATTERs that write into the buffer that they start from
         self.forced: dict[UOp, Reason] = {}         # nodes that must lie in memory

@@ -1,21 +1,6 @@
 """Shapes and views: which element of a buffer an index of a tensor is, and which shapes follow from arguments."""
-from .infer import (
-    broadcast_shapes,
-    infer_expand,
-    infer_reshape,
-    matmul_shape,
-    normalize_axes,
-    normalize_axis,
-    normalize_order,
-    normalize_shape,
-    reduced_shape,
-    show_shape,
-    show_sint,
-)
+from .infer import broadcast_shapes, infer_reshape, show_shape, show_sint
 from .shapetracker import ShapeTracker
 from .view import View
 
-__all__ = [
-    "ShapeTracker", "View", "broadcast_shapes", "infer_expand", "infer_reshape", "matmul_shape", "normalize_axes",
-    "normalize_axis", "normalize_order", "normalize_shape", "reduced_shape", "show_shape", "show_sint",
-]
+__all__ = ["ShapeTracker", "View", "broadcast_shapes", "infer_reshape", "show_shape", "show_sint"]

@@ -79,9 +79,8 @@ def _concrete(gradient: UOp, strides: list[int], offset: int, base_shape: tuple[
     order = [axis for line in lines for axis in line.axes]
     gradient = permute(gradient, order)
     for number, line in enumerate(lines):  # lines left of `number` are done and have one axis each
-        gradient = _lay_out(
-            gradient, number, [strides[axis] // line.stride for axis in line.axes], line.start, line.size
-        )
+        gradient = _lay_out(gradient, number, [strides[axis] // line.stride for axis in line.axes], line.start,
+                            line.size)
     return reshape(gradient, base_shape)
 
 
@@ -109,9 +108,8 @@ def _share_out(shape: tuple[int, ...], strides: list[int], offset: int, base_sha
         if crowded is None:
             return lines
         # merge with the axis outside; the outermost one, whose strides do not fit, with the one inside
-        outer = (
-            max(crowded - 1, 0) if crowded and not _misfit(lines[crowded], strides) else min(crowded, len(lines) - 2)
-        )
+        outer = (max(crowded - 1, 0) if crowded and not _misfit(lines[crowded], strides)
+                 else min(crowded, len(lines) - 2))
         lines[outer:outer + 2] = [_Line(lines[outer].size * lines[outer + 1].size, lines[outer + 1].stride, 0, [])]
 
 

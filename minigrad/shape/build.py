@@ -27,13 +27,13 @@ def split_view(node: UOp) -> tuple[UOp, ShapeTracker]:
     """(base, tracker) with node == the base seen through the tracker; the base is no VIEW."""
     if node.op is Ops.VIEW:
         return node.src[0], node.arg
-    return node, ShapeTracker.from_shape(node.shape)
+    return node, ShapeTracker.contiguous(node.shape)
 
 
 def viewed(base: UOp, tracker: ShapeTracker) -> UOp:
     """The base seen through a tracker over its shape; the base itself where that is the identity."""
     if base.op is Ops.VIEW:
-        base, tracker = base.src[0], ShapeTracker.compose(base.arg, tracker)
+        base, tracker = base.src[0], base.arg + tracker
     if tracker.is_identity(base.shape):
         return base
     return UOp(Ops.VIEW, base.dtype, (base,), tracker)
@@ -101,12 +101,8 @@ def iota(dtype: DType, size: sint) -> UOp:
 
 def scalar_of(node: UOp) -> UOp:
     """The constant of which node is an expansion, else node itself."""
-    if (
-        node.op is Ops.VIEW
-        and node.src[0].op is Ops.CONST
-        and len(node.arg.views) == 1
-        and node.arg.views[0].mask is None
-    ):
+    if (node.op is Ops.VIEW and node.src[0].op is Ops.CONST and len(node.arg.views) == 1
+        and node.arg.views[0].mask is None):
         return node.src[0]
     return node
 
@@ -220,13 +216,3 @@ def reduce(op: Ops, node: UOp, axes: Iterable[int]) -> UOp:
     """A reduce that keeps its axes with size 1; axes of size 1 are no work."""
     kept = tuple(sorted(axis for axis in axes if not (isinstance(node.shape[axis], int) and node.shape[axis] == 1)))
     return UOp(Ops.REDUCE, node.dtype, (node,), ReduceArg(op, kept)) if kept else node
-
-
-def sum_to(node: UOp, shape: tuple[sint, ...]) -> UOp:
-    """The adjoint of `stretch`: sums what was repeated, down to the shape."""
-    own = node.shape
-    if own == shape:
-        return node
-    extra = len(own) - len(shape)
-    axes = [axis for axis, n in enumerate(own) if axis < extra or (shape[axis - extra] == 1 and n != 1)]
-    return reshape(reduce(Ops.ADD, node, axes), shape)

@@ -16,10 +16,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache, reduce, wraps
 from math import prod
 from operator import and_
-from typing import Any, overload
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -33,29 +33,24 @@ from .view import MEMO_SIZE, Interval, View, decompose, entry, merge, suffix_pro
 Array = np.ndarray[Any, Any]
 Variables = Mapping[str, int]
 NO_VARIABLES: Variables = {}
+T = TypeVar("T")
 
 
-class _Contiguous:
-    """`ShapeTracker.contiguous(shape)` makes the identity; on an instance, `.contiguous` says whether it is one."""
+def remembered(movement: Callable[[ShapeTracker, tuple[T, ...]], ShapeTracker]
+               ) -> Callable[[ShapeTracker, Iterable[T]], ShapeTracker]:
+    """A movement whose results are kept; its argument may be any iterable."""
+    kept = lru_cache(MEMO_SIZE)(movement)
 
-    @overload
-    def __get__(self, instance: None, owner: type[ShapeTracker]) -> Callable[[Iterable[sint]], ShapeTracker]: ...
-    @overload
-    def __get__(self, instance: ShapeTracker, owner: type[ShapeTracker]) -> bool: ...
-
-    def __get__(self, instance: ShapeTracker | None,
-                owner: type[ShapeTracker]) -> bool | Callable[[Iterable[sint]], ShapeTracker]:
-        if instance is None:
-            return owner.from_shape
-        return len(instance.views) == 1 and instance.views[0].is_contiguous
+    @wraps(movement)
+    def method(self: ShapeTracker, argument: Iterable[T]) -> ShapeTracker:
+        return kept(self, tuple(argument))
+    return method
 
 
 @dataclass(frozen=True, eq=False, init=False, slots=True, weakref_slot=True)
 class ShapeTracker:
     """Views from the buffer outwards: views[0] reads it, views[-1] has the logical shape. Interned: equal is same."""
     views: tuple[View, ...]
-
-    contiguous = _Contiguous()
 
     def __new__(cls, views: Iterable[View]) -> ShapeTracker:
         views = simplify(tuple(views))
@@ -75,9 +70,9 @@ class ShapeTracker:
         return ShapeTracker, (self.views,)
 
     @staticmethod
-    def from_shape(shape: Iterable[sint]) -> ShapeTracker:
+    def contiguous(shape: Iterable[sint]) -> ShapeTracker:
         """The identity over a base of this shape. ValueError for a negative size, TypeError for a non-integer."""
-        return _from_shape(tuple(shape))
+        return _contiguous(tuple(shape))
 
     # ---- what it is ----
 
@@ -89,9 +84,14 @@ class ShapeTracker:
     def size(self) -> sint:
         return sprod(self.views[-1].shape)
 
+    @property
+    def is_contiguous(self) -> bool:
+        """True if the elements are those of the base in row-major order, under whatever shape."""
+        return len(self.views) == 1 and self.views[0].is_contiguous
+
     def is_identity(self, base_shape: tuple[sint, ...]) -> bool:
         """True if this reads exactly a base of this shape, index by index."""
-        return self.contiguous and self.shape == base_shape
+        return self.is_contiguous and self.shape == base_shape
 
     def variables(self) -> tuple[UOp, ...]:
         """The variables and bound variables (VARIABLE and BIND nodes) that entries depend on, ordered by name."""
@@ -107,42 +107,76 @@ class ShapeTracker:
                  None if view.mask is None else [(replace(low), replace(high)) for low, high in view.mask])
             for view in self.views)
 
-    def real_strides(self) -> tuple[sint | None, ...]:
-        """Per logical axis, how far its next index lies in the flat base (inside the mask); None where that varies."""
-        return _real_strides(self)
-
     # ---- movement: each raises ValueError naming its argument where that is provably wrong ----
 
-    def permute(self, order: Iterable[int]) -> ShapeTracker:
+    @remembered
+    def permute(self, order: tuple[int, ...]) -> ShapeTracker:
         """Logical axis a is the old axis order[a]."""
-        return _permute(self, tuple(order))
+        if sorted(order) != list(range(len(self.shape))):
+            raise ValueError(f"permute: order {order} is no permutation of the axes of shape {show_shape(self.shape)}")
+        return self._on_top(self.views[-1].permute(tuple(map(int, order))))
 
-    def expand(self, shape: Iterable[sint]) -> ShapeTracker:
+    @remembered
+    def expand(self, shape: tuple[sint, ...]) -> ShapeTracker:
         """Repeat axes of size 1 to the sizes of `shape`, which has as many axes."""
-        return _expand(self, tuple(shape))
+        old, shape = self.shape, check_sizes("expand", shape)
+        if len(shape) != len(old):
+            raise ValueError(f"expand: {show_shape(shape)} has {len(shape)} axes, "
+                             f"shape {show_shape(old)} has {len(old)}")
+        for axis, (before, after) in enumerate(zip(old, shape)):
+            if before != after and before != 1:
+                raise ValueError(f"expand: axis {axis} of shape {show_shape(old)} cannot become {show_sint(after)}")
+        return self._on_top(self.views[-1].expand(shape))
 
-    def reshape(self, shape: Iterable[sint]) -> ShapeTracker:
+    @remembered
+    def reshape(self, shape: tuple[sint, ...]) -> ShapeTracker:
         """The same elements in row-major order, under a shape of provably equal size."""
-        return _reshape(self, tuple(shape))
+        shape = check_sizes("reshape", shape)
+        if self.shape == shape:
+            return self
+        if (size := sprod(shape)) != self.size:
+            raise ValueError(f"reshape: shape {show_shape(self.shape)} has {show_sint(self.size)} elements, "
+                             f"{show_shape(shape)} has {show_sint(size)}")
+        return ShapeTracker((*self.views, View.contiguous(shape)))
 
-    def shrink(self, bounds: Iterable[Interval]) -> ShapeTracker:
+    @remembered
+    def shrink(self, bounds: tuple[Interval, ...]) -> ShapeTracker:
         """Keep low <= i < high of each axis: one (low, high) an axis."""
-        return _shrink(self, tuple(map(tuple, bounds)))
+        bounds = self._check_pairs("shrink", bounds)
+        for axis, ((low, high), size) in enumerate(zip(bounds, self.shape)):
+            if lt(low, 0) or lt(high, low) or lt(size, high):
+                raise ValueError(f"shrink: axis {axis} of shape {show_shape(self.shape)} cannot be cut to "
+                                 f"[{show_sint(low)}, {show_sint(high)})")
+        return self._on_top(self.views[-1].shrink(bounds))
 
-    def pad(self, amounts: Iterable[Interval]) -> ShapeTracker:
+    @remembered
+    def pad(self, amounts: tuple[Interval, ...]) -> ShapeTracker:
         """Add elements that read 0: one (before, after) an axis."""
-        return _pad(self, tuple(map(tuple, amounts)))
+        amounts = self._check_pairs("pad", amounts)
+        for axis, (before, after) in enumerate(amounts):
+            if lt(before, 0) or lt(after, 0):
+                raise ValueError(f"pad: axis {axis} of shape {show_shape(self.shape)} cannot grow by "
+                                 f"({show_sint(before)}, {show_sint(after)})")
+        return self._on_top(self.views[-1].pad(amounts))
 
-    def flip(self, axes: Iterable[int]) -> ShapeTracker:
+    @remembered
+    def flip(self, axes: tuple[int, ...]) -> ShapeTracker:
         """Reverse these axes."""
-        return _flip(self, tuple(axes))
+        if len(set(axes)) != len(axes) or any(not 0 <= axis < len(self.shape) for axis in axes):
+            raise ValueError(f"flip: axes {axes} are not distinct axes of shape {show_shape(self.shape)}")
+        return self._on_top(self.views[-1].flip(axes))
 
-    @staticmethod
-    def compose(inner: ShapeTracker, outer: ShapeTracker) -> ShapeTracker:
-        """Read through `outer`, whose base is the logical tensor of `inner`."""
-        return _compose(inner, outer)
+    def _on_top(self, view: View) -> ShapeTracker:
+        """This with its last view replaced."""
+        return ShapeTracker((*self.views[:-1], view))
+
+    def _check_pairs(self, what: str, pairs: tuple[tuple[Any, ...], ...]) -> tuple[Interval, ...]:
+        if len(pairs) != len(self.shape) or any(len(pair) != 2 for pair in pairs):
+            raise ValueError(f"{what}: needs a pair for each axis of shape {show_shape(self.shape)}, got {pairs}")
+        return tuple([(entry(first), entry(second)) for first, second in pairs])
 
     def __add__(self, outer: ShapeTracker) -> ShapeTracker:
+        """Read through `outer`, whose base is the logical tensor of this."""
         return _compose(self, outer)
 
     # ---- the question it answers ----
@@ -197,17 +231,6 @@ class ShapeTracker:
         """The shape for these values of its variables."""
         return tuple([size if type(size) is int else evaluate(size, variables) for size in self.shape])
 
-    def as_numpy_view(self, array: Array, variables: Variables = NO_VARIABLES, writeable: bool = False) -> Array | None:
-        """The logical tensor as a numpy view of the base `array` (C-contiguous), sharing memory.
-
-        None if it is no such view: more than one view is stacked, or one is masked.
-        """
-        if len(self.views) != 1 or self.views[0].mask is not None:
-            return None
-        view = self.views[0]
-        return strided(array, self.concrete_shape(variables), [evaluate(stride, variables) for stride in view.strides],
-                       evaluate(view.offset, variables), writeable)
-
     def apply_numpy(self, array: Array, variables: Variables = NO_VARIABLES) -> Array:
         """The logical tensor read from the base `array` (C-contiguous). It may share memory: do not write to it."""
         shape = self.concrete_shape(variables)
@@ -243,11 +266,6 @@ def simplify(views: tuple[View, ...]) -> tuple[View, ...]:
     return tuple(result)
 
 
-def on_top(tracker: ShapeTracker, view: View) -> ShapeTracker:
-    """The tracker with its last view replaced."""
-    return ShapeTracker((*tracker.views[:-1], view))
-
-
 def mask_conditions(view: View, indices: Sequence[sint]) -> list[UOp]:
     """Bool UOps whose conjunction says that the indices lie inside the view's mask, without those that fold to true."""
     conditions: list[UOp] = []
@@ -275,7 +293,7 @@ def base_indices(view: View, indices: Sequence[sint], base_shape: tuple[sint, ..
     return tuple(map(entry, result))
 
 
-def strided(array: Array, shape: Sequence[int], strides: Sequence[int], offset: int, writeable: bool = False) -> Array:
+def strided(array: Array, shape: Sequence[int], strides: Sequence[int], offset: int) -> Array:
     """Elements offset + sum(strides * index) of a C-contiguous array, as a numpy view. Strides are in elements."""
     if not array.flags.c_contiguous:
         raise ValueError(f"ShapeTracker: the base array must be C-contiguous, has shape {array.shape}, "
@@ -284,14 +302,7 @@ def strided(array: Array, shape: Sequence[int], strides: Sequence[int], offset: 
         return np.empty(shape, array.dtype)
     start = array.reshape(-1)[offset:]
     steps = [stride * array.itemsize for stride in strides]
-    return np.lib.stride_tricks.as_strided(start, shape, steps, writeable=writeable)
-
-
-# ---- movement, memoised --------------------------------------------------------------------------------------------
-
-@lru_cache(MEMO_SIZE)
-def _from_shape(shape: tuple[sint, ...]) -> ShapeTracker:
-    return ShapeTracker((View.contiguous(check_sizes("shape", shape)),))
+    return np.lib.stride_tricks.as_strided(start, shape, steps, writeable=False)
 
 
 def check_sizes(what: str, shape: tuple[Any, ...]) -> tuple[sint, ...]:
@@ -302,65 +313,8 @@ def check_sizes(what: str, shape: tuple[Any, ...]) -> tuple[sint, ...]:
 
 
 @lru_cache(MEMO_SIZE)
-def _permute(tracker: ShapeTracker, order: tuple[int, ...]) -> ShapeTracker:
-    if sorted(order) != list(range(len(tracker.shape))):
-        raise ValueError(f"permute: order {order} is no permutation of the axes of shape {show_shape(tracker.shape)}")
-    return on_top(tracker, tracker.views[-1].permute(tuple(map(int, order))))
-
-
-@lru_cache(MEMO_SIZE)
-def _expand(tracker: ShapeTracker, shape: tuple[sint, ...]) -> ShapeTracker:
-    old, shape = tracker.shape, check_sizes("expand", shape)
-    if len(shape) != len(old):
-        raise ValueError(f"expand: {show_shape(shape)} has {len(shape)} axes, shape {show_shape(old)} has {len(old)}")
-    for axis, (before, after) in enumerate(zip(old, shape)):
-        if before != after and before != 1:
-            raise ValueError(f"expand: axis {axis} of shape {show_shape(old)} cannot become {show_sint(after)}")
-    return on_top(tracker, tracker.views[-1].expand(shape))
-
-
-@lru_cache(MEMO_SIZE)
-def _reshape(tracker: ShapeTracker, shape: tuple[sint, ...]) -> ShapeTracker:
-    shape = check_sizes("reshape", shape)
-    if tracker.shape == shape:
-        return tracker
-    if (size := sprod(shape)) != tracker.size:
-        raise ValueError(f"reshape: shape {show_shape(tracker.shape)} has {show_sint(tracker.size)} elements, "
-                         f"{show_shape(shape)} has {show_sint(size)}")
-    return ShapeTracker((*tracker.views, View.contiguous(shape)))
-
-
-def check_pairs(what: str, tracker: ShapeTracker, pairs: tuple[tuple[Any, ...], ...]) -> tuple[Interval, ...]:
-    if len(pairs) != len(tracker.shape) or any(len(pair) != 2 for pair in pairs):
-        raise ValueError(f"{what}: needs a pair for each axis of shape {show_shape(tracker.shape)}, got {pairs}")
-    return tuple([(entry(first), entry(second)) for first, second in pairs])
-
-
-@lru_cache(MEMO_SIZE)
-def _shrink(tracker: ShapeTracker, bounds: tuple[Interval, ...]) -> ShapeTracker:
-    bounds = check_pairs("shrink", tracker, bounds)
-    for axis, ((low, high), size) in enumerate(zip(bounds, tracker.shape)):
-        if lt(low, 0) or lt(high, low) or lt(size, high):
-            raise ValueError(f"shrink: axis {axis} of shape {show_shape(tracker.shape)} cannot be cut to "
-                             f"[{show_sint(low)}, {show_sint(high)})")
-    return on_top(tracker, tracker.views[-1].shrink(bounds))
-
-
-@lru_cache(MEMO_SIZE)
-def _pad(tracker: ShapeTracker, amounts: tuple[Interval, ...]) -> ShapeTracker:
-    amounts = check_pairs("pad", tracker, amounts)
-    for axis, (before, after) in enumerate(amounts):
-        if lt(before, 0) or lt(after, 0):
-            raise ValueError(f"pad: axis {axis} of shape {show_shape(tracker.shape)} cannot grow by "
-                             f"({show_sint(before)}, {show_sint(after)})")
-    return on_top(tracker, tracker.views[-1].pad(amounts))
-
-
-@lru_cache(MEMO_SIZE)
-def _flip(tracker: ShapeTracker, axes: tuple[int, ...]) -> ShapeTracker:
-    if len(set(axes)) != len(axes) or any(not 0 <= axis < len(tracker.shape) for axis in axes):
-        raise ValueError(f"flip: axes {axes} are not distinct axes of shape {show_shape(tracker.shape)}")
-    return on_top(tracker, tracker.views[-1].flip(axes))
+def _contiguous(shape: tuple[sint, ...]) -> ShapeTracker:
+    return ShapeTracker((View.contiguous(check_sizes("shape", shape)),))
 
 
 @lru_cache(MEMO_SIZE)
@@ -379,30 +333,3 @@ def _variables(tracker: ShapeTracker) -> tuple[UOp, ...]:
     bound = {node.src[0] for node in nodes if node.op is Ops.BIND}
     found = [node for node in nodes if node.op is Ops.BIND or (node.op is Ops.VARIABLE and node not in bound)]
     return tuple(sorted(found, key=lambda node: str((node.src[0] if node.op is Ops.BIND else node).arg.name)))
-
-
-@lru_cache(MEMO_SIZE)
-def _real_strides(tracker: ShapeTracker) -> tuple[sint | None, ...]:
-    views, axes = tracker.views, range(len(tracker.shape))
-    # gains[d][a]: what index d of the current view gains per step of logical axis a; None where that varies
-    gains: list[tuple[sint | None, ...]] = [tuple([int(axis == other) for axis in axes]) for other in axes]
-    for view, below in zip(reversed(views[1:]), reversed(views[:-1])):
-        next_gains: list[tuple[sint | None, ...]] = []
-        for part in decompose(view, below.shape):
-            gain = tuple([weighted([row[axis] for row in gains], part.coefficients) for axis in axes])
-            if (dimensions := part.stop - part.first) > 1:  # told apart by // and %
-                gain = tuple([0 if g == 0 else None for g in gain])
-            next_gains += [gain] * dimensions
-        gains = next_gains
-    return tuple([weighted([row[axis] for row in gains], views[0].strides) for axis in axes])
-
-
-def weighted(gains: Sequence[sint | None], coefficients: Sequence[sint]) -> sint | None:
-    """sum(gains * coefficients), None if a gain that counts is unknown."""
-    total: sint = 0
-    for gain, coefficient in zip(gains, coefficients):
-        if coefficient != 0:
-            if gain is None:
-                return None
-            total = total + gain * coefficient
-    return entry(total)

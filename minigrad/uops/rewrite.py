@@ -12,6 +12,7 @@ like any other.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from math import copysign
 from typing import Any
 
 from . import trace
@@ -28,15 +29,9 @@ class P:
 
     __slots__ = ("arg", "dtype", "name", "ops", "src", "when")
 
-    def __init__(
-        self,
-        ops: Ops | Iterable[Ops] | str | None = None,
-        *src: P,
-        name: str | None = None,
-        dtype: Callable[[Any], bool] | None = None,
-        arg: Any = ...,
-        when: Callable[[UOp], bool] | None = None,
-    ) -> None:
+    def __init__(self, ops: Ops | Iterable[Ops] | str | None = None, *src: P, name: str | None = None,
+                 dtype: Callable[[Any], bool] | None = None, arg: Any = ...,
+                 when: Callable[[UOp], bool] | None = None) -> None:
         if isinstance(ops, str):
             ops, name = None, ops
         self.ops = None if ops is None else frozenset((ops,)) if isinstance(ops, Ops) else frozenset(ops)
@@ -45,11 +40,8 @@ class P:
     @staticmethod
     def const(value: int | float | bool, name: str | None = None) -> P:
         """A CONST of that value; the sign of zero counts."""
-        return P(
-            Ops.CONST,
-            name=name,
-            when=lambda u: bool(u.arg == value) and str(u.arg)[0:1] == str(type(u.arg)(value))[0:1],
-        )
+        sign = copysign(1, value)
+        return P(Ops.CONST, name=name, when=lambda u: bool(u.arg == value and copysign(1, u.arg) == sign))
 
     def names(self) -> set[str]:
         return ({self.name} if self.name else set()).union(*(s.names() for s in self.src))

@@ -78,13 +78,6 @@ def ceildiv(a: sint, n: int) -> sint:
     return ssimplify((a + (n - 1)) // n)
 
 
-def divides(n: sint, a: sint) -> bool:
-    """Provably a is a multiple of n (n > 0)."""
-    if isinstance(a, int) and isinstance(n, int):
-        return n != 0 and a % n == 0
-    return ssimplify(index_const(a) % n) == 0
-
-
 def rebuild(node: UOp, src: tuple[UOp, ...]) -> UOp:
     """The node with other sources; integer arithmetic, conditions and casts fold again."""
     if src == node.src:

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from math import gcd
 from typing import Any
 
 from ..dtype import DType, dtypes
@@ -153,14 +154,10 @@ class UOp:
     def __add__(self, other: int | UOp) -> UOp:
         return alu(Ops.ADD, self, like(self, other))
 
-    def __radd__(self, other: int | UOp) -> UOp:
-        return alu(Ops.ADD, self, like(self, other))
-
     def __mul__(self, other: int | UOp) -> UOp:
         return alu(Ops.MUL, self, like(self, other))
 
-    def __rmul__(self, other: int | UOp) -> UOp:
-        return alu(Ops.MUL, self, like(self, other))
+    __radd__, __rmul__ = __add__, __mul__
 
     def __neg__(self) -> UOp:
         return alu(Ops.NEG, self)
@@ -227,8 +224,8 @@ class UOp:
         raise TypeError(f"{self!r} is symbolic: it has no value before it is bound")
 
 
-def toposort(*roots: UOp) -> list[UOp]:
-    """Every node below the roots, each once, sources first. Iterative."""
+def toposort(*roots: UOp, sources: Callable[[UOp], tuple[UOp, ...]] | None = None) -> list[UOp]:
+    """Every node below the roots, each once, sources first. Iterative. `sources`: those of a node that count."""
     order: list[UOp] = []
     seen: set[UOp] = set()
     stack: list[tuple[UOp, bool]] = [(root, False) for root in reversed(roots)]
@@ -240,11 +237,12 @@ def toposort(*roots: UOp) -> list[UOp]:
         if node in seen:
             continue
         seen.add(node)
-        if not node.src:
+        below = node.src if sources is None else sources(node)
+        if not below:
             order.append(node)
             continue
         stack.append((node, True))
-        for source in reversed(node.src):
+        for source in reversed(below):
             if source not in seen:
                 stack.append((source, False))
     return order
@@ -329,19 +327,17 @@ def _linear_of(node: UOp) -> _Linear:
     if node.op is Ops.MUL and node.src[1].op is Ops.CONST:
         return 0, {node.src[0]: node.src[1].arg}
     if node.op is Ops.ADD:
-        terms: dict[UOp, int] = {}
-        constant = 0
-        rest: UOp = node
-        while rest.op is Ops.ADD:  # sums are chains to the left, built by from_linear
-            c, d = linear(rest.src[1])
+        parts: list[UOp] = []
+        while node.op is Ops.ADD:  # sums are chains to the left, built by from_linear
+            parts.append(node.src[1])
+            node = node.src[0]
+        constant, terms = 0, dict[UOp, int]()
+        for part in (*parts, node):
+            c, d = linear(part)
             constant += c
             for atom, k in d.items():
                 terms[atom] = terms.get(atom, 0) + k
-            rest = rest.src[0]
-        c, d = linear(rest)
-        for atom, k in d.items():
-            terms[atom] = terms.get(atom, 0) + k
-        return constant + c, terms
+        return constant, terms
     return 0, {node: 1}
 
 
@@ -436,19 +432,13 @@ def _fold_small_parts(rest: UOp, divisor: int) -> tuple[int, UOp, UOp]:
     none.
     """
     constant, terms = linear(rest)
-    for g in sorted({_gcd(divisor, abs(k)) for k in terms.values()}, reverse=True):
+    for g in sorted({gcd(divisor, k) for k in terms.values()}, reverse=True):
         if g > 1:
             small = from_linear(constant % g, {t: k for t, k in terms.items() if k % g})
             low, high = bounds(small)
             if low >= 0 and high < g:
                 return g, from_linear(constant // g, {t: k // g for t, k in terms.items() if k % g == 0}), small
     return 1, rest, index_const(0)
-
-
-def _gcd(a: int, b: int) -> int:
-    while b:
-        a, b = b, a % b
-    return a
 
 
 def _divide(a: UOp, b: UOp) -> UOp:
@@ -557,33 +547,25 @@ def _bounds_of(node: UOp) -> tuple[int, int]:
         return (int(node.arg), int(node.arg)) if node.dtype.kind != "f" else (-BIG, BIG)
     if op is Ops.VARIABLE:
         return node.arg.low, node.arg.high
-    if op is Ops.BIND:
+    if op is Ops.BIND or (op is Ops.CAST and node.dtype is dtypes.index):
         return bounds(node.src[0])
     if op is Ops.RANGE:
         low = bounds(node.src[0])[0]
         return low, max(bounds(node.src[1])[1] - 1, low)
     if node.dtype is dtypes.index and op in (Ops.ADD, Ops.MUL):
         return _bounds_of_sum(node)
-    if op is Ops.MAX and node.dtype is dtypes.index:
-        (l1, h1), (l2, h2) = bounds(node.src[0]), bounds(node.src[1])
-        return max(l1, l2), max(h1, h2)
-    if op is Ops.IDIV and node.dtype is dtypes.index:
-        (l1, h1), (l2, h2) = bounds(node.src[0]), bounds(node.src[1])
+    if node.dtype is dtypes.index and op in (Ops.MAX, Ops.WHERE, Ops.IDIV, Ops.MOD):
+        (l1, h1), (l2, h2) = bounds(node.src[-2]), bounds(node.src[-1])
+        if op is Ops.MAX:
+            return max(l1, l2), max(h1, h2)
+        if op is Ops.WHERE:
+            return min(l1, l2), max(h1, h2)
         if l2 <= 0:
             return -BIG, BIG
+        if op is Ops.MOD:
+            return 0, min(h2 - 1, h1) if l1 >= 0 else h2 - 1
         corners = [l1 // l2, l1 // h2, h1 // l2, h1 // h2]
         return min(corners), max(corners)
-    if op is Ops.MOD and node.dtype is dtypes.index:
-        low, high = bounds(node.src[1])
-        if low <= 0:
-            return -BIG, BIG
-        l1, h1 = bounds(node.src[0])
-        return 0, min(high - 1, h1) if l1 >= 0 else high - 1
-    if op is Ops.WHERE and node.dtype is dtypes.index:
-        (l1, h1), (l2, h2) = bounds(node.src[1]), bounds(node.src[2])
-        return min(l1, l2), max(h1, h2)
-    if op is Ops.CAST and node.dtype is dtypes.index:
-        return bounds(node.src[0])
     if op is Ops.CAST and node.src[0].dtype is dtypes.index and node.dtype.kind in "iu":
         low, high = bounds(node.src[0])
         if low >= node.dtype.min and high <= node.dtype.max:
@@ -646,16 +628,12 @@ def _relax(expression: UOp, terms: dict[UOp, int], largest: bool) -> UOp | None:
             n = atom.src[1].arg  # n*(x//n) lies in [x-n+1, x]
             bound = atom.src[0] if up else add_scaled(atom.src[0], index_const(1 - n))
             return add_scaled(add_scaled(expression, atom, -k), bound, k // n)
-        elif atom.op is Ops.IDIV and len(terms) > 1 and not up and bounds(atom.src[0])[0] >= 0:
-            continue
         elif atom.op is Ops.MAX and not up:
             # -max(a, b) is at most -a and at most -b: try both
             options = [add_scaled(add_scaled(expression, atom, -k), s, k) for s in atom.src]
             values = [_extreme_value(o, largest) if o is not expression else 0 for o in options]
             pick = values.index(min(values) if largest else max(values))
             return options[pick]
-        elif atom.op is Ops.MOD and up and bounds(atom.src[0])[0] >= 0 and bounds(atom.src[1])[0] > 0:
-            continue
         elif atom.op is Ops.MUL:  # range * something non-negative
             left, right = atom.src
             for range_, other in ((left, right), (right, left)):
@@ -672,7 +650,12 @@ def _relax(expression: UOp, terms: dict[UOp, int], largest: bool) -> UOp | None:
 def alu(op: Ops, *src: UOp) -> UOp:
     """An elementwise node; index arithmetic comes out canonical, conditions and selects fold."""
     first = src[0]
-    if first.dtype is dtypes.index or (op is Ops.WHERE and src[1].dtype is dtypes.index):
+    if op is Ops.WHERE:
+        if first.op is Ops.CONST:
+            return src[1] if first.arg else src[2]
+        if src[1] is src[2]:
+            return src[1]
+    elif first.dtype is dtypes.index:
         folded = _alu_index(op, src)
         if folded is not None:
             return folded
@@ -690,10 +673,6 @@ def _alu_index(op: Ops, src: tuple[UOp, ...]) -> UOp | None:
     a = src[0]
     if op is Ops.NEG:
         return _multiply(a, index_const(-1))
-    if op is Ops.WHERE:
-        if a.op is Ops.CONST:
-            return src[1] if a.arg else src[2]
-        return src[1] if src[1] is src[2] else None
     b = src[1]
     if op is Ops.ADD:
         return add_scaled(a, b)
@@ -734,23 +713,19 @@ def _reduce_gcd(difference: UOp) -> UOp:
     term that with the constant's remainder stays in [0, factor). 4*x + lane < 5000 is x < 1250 for lanes 0 to 3.
     """
     constant, terms = linear(difference)
-    gcd = 0
-    for k in terms.values():
-        gcd = _gcd(abs(k), gcd)
-    if gcd <= 1 and len(terms) > 1:
+    shared = gcd(*terms.values())
+    if shared <= 1 and len(terms) > 1:
         small = min(terms, key=lambda t: abs(terms[t]))
         rest = {t: k for t, k in terms.items() if t is not small}
-        factor = 0
-        for k in rest.values():
-            factor = _gcd(abs(k), factor)
+        factor = gcd(*rest.values())
         if factor > 1:
             low, high = sorted(terms[small] * x for x in bounds(small))
             if 0 <= low + constant % factor and high + constant % factor < factor:
                 return from_linear(constant // factor, {t: k // factor for t, k in rest.items()})
-    if gcd <= 1:
+    if shared <= 1:
         return difference
     # g*x + c < 0  <=>  x < -c/g  <=>  x + floor(c/g) < 0
-    return from_linear(constant // gcd, {t: k // gcd for t, k in terms.items()})
+    return from_linear(constant // shared, {t: k // shared for t, k in terms.items()})
 
 
 def _alu_bool(op: Ops, src: tuple[UOp, ...]) -> UOp | None:
@@ -763,21 +738,13 @@ def _alu_bool(op: Ops, src: tuple[UOp, ...]) -> UOp | None:
         if a.op is Ops.CMPLT and a.src[0].dtype is dtypes.index:  # not d < 0  <=>  -d - 1 < 0
             return alu(Ops.CMPLT, -a.src[0] - 1, index_const(0))
         return None
-    if op is Ops.WHERE:
-        if a.op is Ops.CONST:
-            return src[1] if a.arg else src[2]
-        return src[1] if src[1] is src[2] else None
-    if op in (Ops.AND, Ops.MUL):
-        for x, y in ((a, src[1]), (src[1], a)):
-            if x.op is Ops.CONST:
-                return y if x.arg else x
-        return a if a is src[1] else None
-    if op in (Ops.OR, Ops.MAX, Ops.ADD):
-        for x, y in ((a, src[1]), (src[1], a)):
-            if x.op is Ops.CONST:
-                return x if x.arg else y
-        return a if a is src[1] else None
-    return None
+    if op not in (Ops.AND, Ops.MUL, Ops.OR, Ops.MAX, Ops.ADD):
+        return None
+    deciding = op not in (Ops.AND, Ops.MUL)  # the constant that decides; the other one changes nothing
+    for x, y in ((a, src[1]), (src[1], a)):
+        if x.op is Ops.CONST:
+            return x if x.arg == deciding else y
+    return a if a is src[1] else None
 
 
 def cast(node: UOp, dtype: DType) -> UOp:
