@@ -57,6 +57,9 @@ class Context(ContextDecorator):
         self.values = values
         self.saved: list[dict[str, Any]] = []
 
+    def _recreate_cm(self) -> Context:
+        return Context(**self.values)  # as a decorator: one for each call, since threads may call at once
+
     def __enter__(self) -> Context:
         self.saved.append(dict(_overrides.__dict__))
         _overrides.__dict__.update(self.values)
@@ -77,6 +80,8 @@ NOFUSE = Flag("NOFUSE", 0, "1 makes every op a kernel of its own")
 EAGER = Flag("EAGER", 0, "1 runs each op as it is called, one kernel per op")
 SPEC = Flag("SPEC", 0, "1 checks every stage's spec and proves every index in bounds")
 VIZ = Flag("VIZ", "", "1 records every rewrite and launch for tools/viz.py, in the cache folder; or the file to write")
+GRAD = Flag("GRAD", 1, "0 records nothing for gradients: `no_grad()` sets it for a block")
+TRAINING = Flag("TRAINING", 0, "1 makes dropout act: `Tensor.train()` sets it for a block")
 THREADS = Flag("THREADS", 0, "threads of the CPU device; 0: as many as the process may use cores")
 PIN = Flag("PIN", 1, "0 lets the system move the CPU device's threads between cores")
 CACHE = Flag("CACHE", 1, "0 keeps compiled kernels off the disk")

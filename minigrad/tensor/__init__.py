@@ -3,11 +3,12 @@ the one before: base, movement, elementwise, functions, reduce, creation, indexi
 tensor."""
 from ..dtype import dtypes
 from ..engine.guards import register_tensor_type
-from .base import lazy_tensors, mode, no_grad
+from ..helpers import GRAD, TRAINING
+from .base import lazy_tensors, no_grad
 from .tensor import Tensor
 
 # What else decides the graph that a function records: whether autodiff and training are on, the types of plain numbers.
-register_tensor_type(Tensor, lambda: (mode.recording, Tensor.training, dtypes.default_float, dtypes.default_int),
+register_tensor_type(Tensor, lambda: (GRAD.value, TRAINING.value, dtypes.default_float, dtypes.default_int),
                      lazy_tensors)
 
 __all__ = ["Tensor", "no_grad"]

@@ -14,19 +14,17 @@ been computed yet, are computed in the same schedule, before the memory changes.
 from __future__ import annotations
 
 import itertools
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
-from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from ..dtype import DType, dtypes
+from ..dtype import DType
 from ..engine.realize import realize as run
-from ..helpers import EAGER, Context
+from ..helpers import EAGER, GRAD, Context
 from ..runtime.device import Buffer, canonical_name, default_device
 from ..runtime.locks import fork_safe_lock
-from ..schedule.graph import toposort as value_order
+from ..schedule.graph import value_order
 from ..shape.build import split_view, viewed
 from ..shape.shapetracker import ShapeTracker
 from ..uops import Ops, UOp, sint
@@ -39,34 +37,14 @@ R = TypeVar("R")
 _leaf_numbers = itertools.count(1)
 
 
-class _Mode(threading.local):
-    """Per thread: is autodiff recording?"""
-
-    recording = True
-
-
-mode = _Mode()
+def no_grad() -> Context:
+    """Nothing inside is recorded for gradients: `with no_grad():`, or as a decorator, `@no_grad()`."""
+    return Context(GRAD=0)
 
 
-class no_grad:
-    """Nothing inside is recorded for gradients: `with no_grad():`, or as a decorator."""
-
-    def __init__(self) -> None:
-        self.saved: list[bool] = []
-
-    def __enter__(self) -> None:
-        self.saved.append(mode.recording)
-        mode.recording = False
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        mode.recording = self.saved.pop()
-
-    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        @wraps(function)
-        def inside(*args: P.args, **kwargs: P.kwargs) -> R:
-            with no_grad():
-                return function(*args, **kwargs)
-        return inside
+def device_name(device: str | None) -> str:
+    """The one spelling of a device's name; None is the default device. ValueError if there is none of that name."""
+    return default_device() if device is None else canonical_name(device)
 
 
 def one_op(function: Callable[P, R]) -> Callable[P, R]:
@@ -104,7 +82,7 @@ _lazy_lock = fork_safe_lock()
 MOST_RECENT = 4096
 
 
-def _enlist(tensor: Base) -> None:
+def enlist(tensor: Base) -> None:
     """Notes a new tensor."""
     ref = weakref.ref(tensor, _live.discard)
     _live.add(ref)
@@ -131,19 +109,13 @@ def live_tensors() -> list[Base]:
     return [t for ref in list(_live) if (t := ref()) is not None]
 
 
-class Storage:
-    """Tensors that are views of each other hold the same Storage."""
-
-    __slots__ = ()
-
-
 class Base:
     """See the module. Subclasses add the methods; this has the state."""
 
     __slots__ = ("__weakref__", "_node", "_requires_grad", "_storage", "device", "grad")
     _node: UOp
     _requires_grad: bool | None
-    _storage: Storage | None
+    _storage: object | None  # tensors that are views of each other hold the same one
     device: str
     grad: Any
 
@@ -155,7 +127,7 @@ class Base:
         self = object.__new__(cls)
         self._node, self.grad, self._storage, self._requires_grad = node, None, None, None
         self.device = default_device() if device is None else device
-        self._register()
+        enlist(self)
         if node.line is None:
             mark(node)
         if requires_grad is not None:
@@ -169,18 +141,16 @@ class Base:
         for other in others:
             tracked = tracked or other._requires_grad
             if other.device != device:
-                raise ValueError(
-                    f"{node.op.name}: tensors of shapes {self.shape} and {other.shape} lie on different devices, "
-                    f"{device} and {other.device}; move one with .to(device)"
-                )
-        if tracked and not mode.recording:
+                raise ValueError(f"{node.op.name}: tensors of shapes {self.shape} and {other.shape} lie on different "
+                                 f"devices, {device} and {other.device}; move one with .to(device)")
+        if tracked and not GRAD.value:
             node, tracked = UOp(Ops.DETACH, node.dtype, (node,)), None
         if node.line is None:
             mark(node)
         result = object.__new__(type(self))
         result._node, result.grad, result._storage, result.device = node, None, None, device
         result._requires_grad = True if tracked else None
-        _enlist(result)
+        enlist(result)
         if EAGER.value and not _is_view_of_data(node):
             result.realize()
         return result
@@ -189,12 +159,9 @@ class Base:
         """The tensor that a movement op makes: it shares self's memory."""
         result = self._result(node)
         if self._storage is None:
-            self._storage = Storage()
+            self._storage = object()
         result._storage = self._storage
         return result
-
-    def _register(self) -> None:
-        _enlist(self)
 
     # ---- what it is
 
@@ -296,7 +263,7 @@ class Base:
 
     def to(self, device: str | None) -> Self:
         """The same value on another device; itself if it is there already. ValueError if there is no such device."""
-        name = default_device() if device is None else canonical_name(device)
+        name = device_name(device)
         if name == self.device:
             return self
         result = self._result(UOp(Ops.COPY, self.dtype, (self._node,), name))
@@ -317,9 +284,9 @@ class Base:
         """Elements of self that `region` (over self's shape) reads become those of value, of region's shape and
         self's dtype.
         """
-        if self._requires_grad and self.is_leaf and mode.recording:
+        if self._requires_grad and self.is_leaf and GRAD.value:
             raise RuntimeError("in-place change of a leaf that requires gradients: use no_grad() or detach()")
-        tracked = mode.recording and bool(self._requires_grad or value._requires_grad)
+        tracked = GRAD.value and bool(self._requires_grad or value._requires_grad)
         history = UOp(Ops.ASSIGN, self.dtype, (self._node, value._node), region) if tracked else None
         new = self._write_value(region, value._node)
         if self._requires_grad and self.is_leaf:  # under no_grad: the same leaf, changed
@@ -336,19 +303,19 @@ class Base:
         uop = self.uop
         base, tracker = split_view(uop)
         if not _is_injective(tracker) or base.op is Ops.CONST or base.op is Ops.IOTA:
-            base, tracker = uop, ShapeTracker.from_shape(uop.shape)
+            base, tracker = uop, ShapeTracker.contiguous(uop.shape)
         if base.op is not Ops.ASSIGN and base.op is not Ops.BUFFER:
             # memory that is self's alone, so that no equal node can be taken for it
             shape = tuple([n if isinstance(n, int) else vmax(n) for n in base.shape])
             fresh = UOp(Ops.BUFFER, uop.dtype, (), Buffer(self.device, shape, uop.dtype))
-            whole = ShapeTracker.from_shape(shape)
+            whole = ShapeTracker.contiguous(shape)
             if shape != tuple(base.shape):
                 whole = whole.shrink([(0, n) for n in base.shape])
             owned = UOp(Ops.ASSIGN, uop.dtype, (fresh, base), whole)
             _move(self, base, owned, whole)
-            base, tracker = owned, ShapeTracker.compose(whole, tracker)
-        new = UOp(Ops.ASSIGN, uop.dtype, (base, value), ShapeTracker.compose(tracker, region))
-        _move(self, base, new, ShapeTracker.from_shape(new.shape))
+            base, tracker = owned, whole + tracker
+        new = UOp(Ops.ASSIGN, uop.dtype, (base, value), tracker + region)
+        _move(self, base, new, ShapeTracker.contiguous(new.shape))
         return viewed(new, tracker)
 
 
@@ -360,8 +327,8 @@ def _move(self: Base, old: UOp, new: UOp, through: ShapeTracker) -> None:
         if tensor._storage is self._storage and tensor is not self:
             base, tracker = split_view(tensor.uop)
             if base is old or tensor.uop is old:
-                inner = tracker if base is old else ShapeTracker.from_shape(old.shape)
-                tensor.uop = viewed(new, ShapeTracker.compose(through, inner))
+                inner = tracker if base is old else ShapeTracker.contiguous(old.shape)
+                tensor.uop = viewed(new, through + inner)
 
 
 def _is_injective(tracker: ShapeTracker) -> bool:
@@ -391,9 +358,7 @@ def _realize(tensors: Sequence[Base]) -> None:
         for tensor in _readers_of_old_versions(assigned, nodes):
             uop = tensor.uop
             # memory that is about to change under a tensor of its own: it gets a copy
-            nodes[tensor] = (
-                uop if not tensor.is_realized else UOp(Ops.CONTIGUOUS, uop.dtype, (uop,), next(_leaf_numbers))
-            )
+            nodes[tensor] = UOp(Ops.CONTIGUOUS, uop.dtype, (uop,), next(_leaf_numbers)) if tensor.is_realized else uop
         sinks = list(dict.fromkeys([*nodes.values(), *_newest(assigned)]))
     run(sinks, lambda answer: _adopt(nodes, assigned, answer))
 
@@ -414,9 +379,9 @@ def _adopt(nodes: dict[Base, UOp], assigned: set[UOp], answer: dict[UOp, UOp]) -
             tensor.uop = new
         if tensor._storage is not None:
             base, tracker = split_view(old)
-            _move(tensor, old, new, ShapeTracker.from_shape(old.shape))
+            _move(tensor, old, new, ShapeTracker.contiguous(old.shape))
             if base is not old and base in answer:
-                _move(tensor, base, answer[base], ShapeTracker.from_shape(base.shape))
+                _move(tensor, base, answer[base], ShapeTracker.contiguous(base.shape))
     if assigned:
         replaced = {u: answer[u] for u in _newest(assigned) if answer[u] is not u}
         _substitute(live_tensors(), replaced)
@@ -507,4 +472,4 @@ def _bindings(n: UOp) -> dict[UOp, UOp]:
     return {u: u.src[1] for u in value_order([n]) if u.op is Ops.BIND}
 
 
-__all__ = ["Base", "Storage", "dtypes", "live_tensors", "mode", "no_grad", "one_op", "unbound"]
+__all__ = ["Base", "device_name", "enlist", "live_tensors", "no_grad", "one_op", "unbound"]

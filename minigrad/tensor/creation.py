@@ -13,10 +13,11 @@ from typing import Any, Self
 import numpy as np
 
 from ..dtype import DType, dtypes, round_bfloat16, to_dtype
-from ..runtime.device import Buffer, canonical_name, default_device, get_device
+from ..runtime.device import Buffer, default_device, get_device
 from ..shape import build
 from ..uops import Ops, UOp, sint
 from . import dlpack
+from .base import device_name, enlist, unbound
 from .movement import arguments
 from .reduce import Reduce
 
@@ -39,16 +40,15 @@ class Creation(Reduce):
 
     __slots__ = ()
 
-    def __init__(
-        self, data: Any = None, device: str | None = None, dtype: Any = None, requires_grad: bool | None = None
-    ) -> None:
+    def __init__(self, data: Any = None, device: str | None = None, dtype: Any = None,
+                 requires_grad: bool | None = None) -> None:
         """data: a number, nested lists of numbers, a numpy array, another tensor, a bound Variable, or None (no
         elements).
 
         Without a dtype, arrays keep theirs, Python ints are int32 (int64 where they do not fit), floats float32.
         TypeError for data that is none of these, ValueError for ragged lists.
         """
-        name = default_device() if device is None else canonical_name(device)
+        name = device_name(device)
         target = None if dtype is None else to_dtype(dtype)
         made = self._from_data(data, name, target)
         if target is not None:
@@ -57,7 +57,7 @@ class Creation(Reduce):
             made = made.to(name)
         self._node, self.device, self.grad = made._node, name, None
         self._requires_grad, self._storage = made._requires_grad, made._storage
-        self._register()
+        enlist(self)
         if requires_grad is not None:
             self.requires_grad = requires_grad
 
@@ -69,23 +69,13 @@ class Creation(Reduce):
             if data.dtype is dtypes.index:
                 data = UOp(Ops.CAST, dtype or dtypes.default_int, (data,))
             return cls._wrap(data, device)
-        if isinstance(data, np.ndarray):
-            return cls._of_numpy(data, device)
-        if isinstance(data, np.generic):
+        if isinstance(data, (np.ndarray, np.generic)):
             return cls._of_numpy(np.asarray(data), device)
         if isinstance(data, (bool, int, float)):
-            kind = dtype or (
-                dtypes.bool
-                if isinstance(data, bool)
-                else dtypes.default_float
-                if isinstance(data, float)
-                else dtypes.int32
-                if INT32[0] <= data <= INT32[1]
-                else dtypes.int64
-            )
-            if kind.is_float or not isinstance(data, float):
-                return cls._wrap(UOp.const(kind, _checked(data, kind)), device)
-            return cls._wrap(UOp.const(dtypes.float64, data), device)
+            kind = dtype or _dtype_of_list([data])
+            if isinstance(data, float) and not kind.is_float:
+                kind = dtypes.float64  # whoever asked for integers casts it
+            return cls._wrap(UOp.const(kind, _checked(data, kind)), device)
         if isinstance(data, (bytes, bytearray, memoryview)):
             array = np.frombuffer(data, np.uint8)
             return cls._of_numpy(array, device) if dtype is None else cls._of_buffer(array, device, dtype)
@@ -130,7 +120,7 @@ class Creation(Reduce):
         if not array.dtype.isnative:
             array = array.astype(array.dtype.newbyteorder("="))
         dtype = to_dtype(array.dtype)
-        return cls._of_buffer(array, default_device() if device is None else device, dtype)
+        return cls._of_buffer(array, device_name(device), dtype)
 
     @classmethod
     def _of_buffer(cls, array: np.ndarray[Any, Any], device: str, dtype: DType, shared: bool = True) -> Self:
@@ -154,7 +144,7 @@ class Creation(Reduce):
     def full(cls, shape: Any, fill_value: Any, *, dtype: Any = None, device: str | None = None,
              requires_grad: bool | None = None) -> Self:
         """A shape filled with a value, in memory only when it has to be."""
-        name = default_device() if device is None else canonical_name(device)
+        name = device_name(device)
         scalar = cls._from_data(fill_value, name, None if dtype is None else to_dtype(dtype))
         if dtype is not None:
             scalar = scalar.cast(dtype)
@@ -164,36 +154,28 @@ class Creation(Reduce):
         return cls._wrap(build.stretch(scalar._node, sizes(tuple(shape), "full")), name, requires_grad)
 
     @classmethod
-    def zeros(
-        cls, *shape: Any, dtype: Any = None, device: str | None = None, requires_grad: bool | None = None
-    ) -> Self:
-        return cls.full(
-            sizes(shape, "zeros"), 0.0, dtype=dtype or dtypes.default_float, device=device, requires_grad=requires_grad
-        )
+    def zeros(cls, *shape: Any, dtype: Any = None, device: str | None = None,
+              requires_grad: bool | None = None) -> Self:
+        dtype = dtype or dtypes.default_float
+        return cls.full(sizes(shape, "zeros"), 0.0, dtype=dtype, device=device, requires_grad=requires_grad)
 
     @classmethod
     def ones(cls, *shape: Any, dtype: Any = None, device: str | None = None, requires_grad: bool | None = None) -> Self:
-        return cls.full(
-            sizes(shape, "ones"), 1.0, dtype=dtype or dtypes.default_float, device=device, requires_grad=requires_grad
-        )
+        dtype = dtype or dtypes.default_float
+        return cls.full(sizes(shape, "ones"), 1.0, dtype=dtype, device=device, requires_grad=requires_grad)
 
     @classmethod
-    def empty(
-        cls, *shape: Any, dtype: Any = None, device: str | None = None, requires_grad: bool | None = None
-    ) -> Self:
+    def empty(cls, *shape: Any, dtype: Any = None, device: str | None = None,
+              requires_grad: bool | None = None) -> Self:
         """Memory of a shape, with whatever it holds."""
-        name = default_device() if device is None else canonical_name(device)
+        name = device_name(device)
         target = to_dtype(dtype) if dtype is not None else dtypes.default_float
-        given = sizes(shape, "empty")
-        shape_of_ints = tuple([n for n in given if isinstance(n, int)])
-        if len(shape_of_ints) != len(given):
-            raise ValueError(f"empty: shape {given} is symbolic")
-        return cls._wrap(UOp(Ops.BUFFER, target, (), Buffer(name, shape_of_ints, target)), name, requires_grad)
+        memory = Buffer(name, unbound(sizes(shape, "empty")), target)
+        return cls._wrap(UOp(Ops.BUFFER, target, (), memory), name, requires_grad)
 
     def full_like(self, fill_value: Any, *, dtype: Any = None, requires_grad: bool | None = None) -> Self:
-        return self.full(
-            self.shape, fill_value, dtype=dtype or self.dtype, device=self.device, requires_grad=requires_grad
-        )
+        dtype = dtype or self.dtype
+        return self.full(self.shape, fill_value, dtype=dtype, device=self.device, requires_grad=requires_grad)
 
     def zeros_like(self, *, dtype: Any = None, requires_grad: bool | None = None) -> Self:
         return self.full_like(0, dtype=dtype, requires_grad=requires_grad)
@@ -209,7 +191,7 @@ class Creation(Reduce):
         """
         if stop is None:
             start, stop = 0, start
-        name = default_device() if device is None else canonical_name(device)
+        name = device_name(device)
         values = (start, stop, step)
         if any(isinstance(v, UOp) for v in values):
             return cls._symbolic_arange(start, stop, step, dtype, name)
@@ -219,23 +201,16 @@ class Creation(Reduce):
             raise ValueError("arange: step is 0")
         n = max(math.ceil((stop - start) / step), 0)
         whole = all(isinstance(v, (int, np.integer)) for v in values)
-        default = dtypes.default_float if not whole else \
-            dtypes.int32 if all(INT32[0] <= v <= INT32[1] for v in values) else dtypes.int64
-        target = default if dtype is None else to_dtype(dtype)
-        counting = dtypes.int32 if whole and default is dtypes.int32 else dtypes.int64
+        counting = dtypes.int32 if whole and all(INT32[0] <= v <= INT32[1] for v in values) else dtypes.int64
+        target = to_dtype(dtype) if dtype is not None else counting if whole else dtypes.default_float
         if not n:
             return cls.full((0,), 0, dtype=target, device=name, requires_grad=requires_grad)
-        if whole:
-            node = (
-                build.add(build.mul(build.iota(counting, n), step), start)
-                if (step != 1 or start)
-                else build.iota(counting, n)
-            )
-            node = build.cast(node, target)
-        else:  # start + i * step in a float wide enough, rounded once
-            wide = target if target.is_float and target.itemsize >= 4 else dtypes.float32
-            node = build.cast(build.add(build.mul(build.cast(build.iota(counting, n), wide), step), start), target)
-        return cls._wrap(node, name, requires_grad)
+        node = build.iota(counting, n)
+        if not whole:  # start + i * step in a float wide enough, rounded once
+            node = build.cast(node, target if target.is_float and target.itemsize >= 4 else dtypes.float32)
+        if step != 1 or start:
+            node = build.add(build.mul(node, step), start)
+        return cls._wrap(build.cast(node, target), name, requires_grad)
 
     @classmethod
     def _symbolic_arange(cls, start: Any, stop: Any, step: Any, dtype: Any, device: str) -> Self:
@@ -290,10 +265,7 @@ class Creation(Reduce):
         whole = self.realize().detach().contiguous().realize()  # self's own memory, where it has that layout
         if whole.uop.op is not Ops.BUFFER or copy:
             whole = self.detach().clone().realize()
-        buffer = whole.buffer
-        if buffer is None:
-            raise BufferError(f"__dlpack__: a tensor of shape {self.shape} has no memory")
-        return dlpack.give(buffer, max_version)
+        return dlpack.give(whole.uop.arg, max_version)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return (1, 0)

@@ -45,14 +45,8 @@ def _structures() -> Any:
         _fields_ = [("tensor", DLTensor), ("context", ctypes.c_void_p), ("deleter", deleter)]
 
     class Versioned(ctypes.Structure):
-        _fields_ = [
-            ("major", ctypes.c_uint32),
-            ("minor", ctypes.c_uint32),
-            ("context", ctypes.c_void_p),
-            ("deleter", deleter),
-            ("flags", ctypes.c_uint64),
-            ("tensor", DLTensor),
-        ]
+        _fields_ = [("major", ctypes.c_uint32), ("minor", ctypes.c_uint32), ("context", ctypes.c_void_p),
+                    ("deleter", deleter), ("flags", ctypes.c_uint64), ("tensor", DLTensor)]
 
     api = ctypes.pythonapi
     api.PyCapsule_New.restype = ctypes.py_object
@@ -97,9 +91,8 @@ def give(buffer: Buffer, max_version: tuple[int, int] | None) -> Any:
         managed.major, managed.minor, managed.flags = 1, 0, int(buffer.readonly)
     address = ctypes.addressof(managed)
     _given[address] = (managed, shape, strides, buffer)
-    return ctypes.pythonapi.PyCapsule_New(
-        address, NAMES[0 if versioned else 1][0], ctypes.cast(destructor, ctypes.c_void_p)
-    )
+    return ctypes.pythonapi.PyCapsule_New(address, NAMES[0 if versioned else 1][0],
+                                          ctypes.cast(destructor, ctypes.c_void_p))
 
 
 class _Taken:

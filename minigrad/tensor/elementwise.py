@@ -13,27 +13,10 @@ from typing import Any, Self
 import numpy as np
 
 from ..dtype import DType, dtypes, promote, to_dtype
-from ..shape import build
-from ..uops import Ops, UOp, sint
+from ..shape import broadcast_shapes, build
+from ..uops import Ops, UOp
 from .base import one_op
 from .movement import Movement
-
-Scalar = bool | int | float
-
-
-def broadcast_shapes(*shapes: tuple[sint, ...]) -> tuple[sint, ...]:
-    """The shape that all stretch to, as in numpy. ValueError naming the shapes where there is none."""
-    result: list[sint] = [1] * max(len(shape) for shape in shapes)
-    for shape in shapes:
-        for axis in range(1, len(shape) + 1):
-            n, known = shape[-axis], result[-axis]
-            if n is known or (isinstance(n, int) and n == 1) or n == known:
-                continue
-            if not (isinstance(known, int) and known == 1):
-                raise ValueError(f"shapes {', '.join(str(tuple(s)) for s in shapes)} do not broadcast: "
-                                 f"{known} and {n} on axis {-axis}")
-            result[-axis] = n
-    return tuple(result)
 
 
 class Elementwise(Movement):
@@ -57,10 +40,8 @@ class Elementwise(Movement):
         if target is self.dtype:
             return self
         if target.itemsize != self.dtype.itemsize or dtypes.bool in (target, self.dtype):
-            raise ValueError(
-                f"bitcast: {self.dtype!r} has {self.dtype.itemsize} bytes, {target!r} has {target.itemsize}; "
-                f"bool has no bits to give"
-            )
+            raise ValueError(f"bitcast: {self.dtype!r} has {self.dtype.itemsize} bytes, {target!r} has "
+                             f"{target.itemsize}; bool has no bits to give")
         return self._result(UOp(Ops.BITCAST, target, (self._node,)))
 
     def half(self) -> Self:
@@ -114,12 +95,8 @@ class Elementwise(Movement):
     def _dtype_with(self, scalar: Any) -> DType:
         """The dtype that a Python scalar takes beside self."""
         dtype = self.dtype
-        if isinstance(scalar, (bool, np.bool_)) or dtype.is_float:
-            return (
-                dtype
-                if dtype.is_float or not isinstance(scalar, (bool, np.bool_)) or dtype.kind != "b"
-                else dtypes.bool
-            )
+        if dtype.is_float or isinstance(scalar, (bool, np.bool_)):
+            return dtype
         if isinstance(scalar, int):
             return dtype if dtype.kind != "b" else dtypes.default_int
         return dtypes.default_float
@@ -130,30 +107,31 @@ class Elementwise(Movement):
         dtype = promote(*[t.dtype for t in tensors])
         return [t.cast(dtype) for t in tensors]
 
-    def _binary(self, op: Ops, other: Any, reverse: Any = False) -> Self:
+    def _pair(self, other: Any, what: str, bools: Any = True) -> tuple[Self, Self]:
+        """Self and other in their common dtype; without `bools`, two of them become integers."""
+        y = self._operand(other, what)
+        dtype = promote(self.dtype, y.dtype)
+        if dtype is dtypes.bool and not bools:
+            dtype = dtypes.default_int
+        return self.cast(dtype), y.cast(dtype)
+
+    def _binary(self, op: Ops, other: Any) -> Self:
         """op(self, other) in the common dtype and shape."""
         a = self._node
         kind = type(other)
         if kind is float or kind is int:  # the usual case, without a tensor for the number
             dtype = a.dtype
             if dtype.kind == "f" or (kind is int and dtype.kind != "b"):
-                b = UOp.const(dtype, other)
-                return self._result(build.elementwise(op, b, a) if reverse else build.elementwise(op, a, b))
+                return self._result(build.elementwise(op, a, UOp.const(dtype, other)))
         y = self._operand(other, op.name)
         b = y._node
         if a.dtype is not b.dtype:
             dtype = promote(a.dtype, b.dtype)
             a, b = build.cast(a, dtype), build.cast(b, dtype)
         if a.shape != b.shape and b.op is not Ops.CONST and a.op is not Ops.CONST:
-            shape = self._broadcast(op, a, b)
+            shape = broadcast_shapes(a.shape, b.shape, op=op.name)
             a, b = build.stretch(a, shape), build.stretch(b, shape)
-        return self._result(build.elementwise(op, b, a) if reverse else build.elementwise(op, a, b), y)
-
-    def _broadcast(self, op: Ops, a: UOp, b: UOp) -> tuple[sint, ...]:
-        try:
-            return broadcast_shapes(a.shape, b.shape)
-        except ValueError as error:
-            raise ValueError(f"{op.name}: {error}") from None
+        return self._result(build.elementwise(op, a, b), y)
 
     def _unary(self, op: Ops) -> Self:
         """A function of floats: integers become the default float first."""
@@ -170,74 +148,56 @@ class Elementwise(Movement):
 
     # ---- arithmetic
 
-    def add(self, other: Any) -> Self:
+    def add(self, other: Any, /) -> Self:
         return self._binary(Ops.OR if self._both_bool(other) else Ops.ADD, other)
 
     @one_op
-    def sub(self, other: Any, reverse: Any = False) -> Self:
+    def sub(self, other: Any, /) -> Self:
         """Difference. TypeError for two bools, as numpy and torch."""
         if self._both_bool(other):
             raise TypeError("sub: bools have no difference; use ^ or logical_xor")
-        y = self._operand(other, "sub")
-        a, b = (y, self) if reverse else (self, y)
-        dtype = promote(a.dtype, b.dtype)
-        return a.cast(dtype)._binary(Ops.ADD, b._negated(dtype))
+        a, b = self._pair(other, "sub")
+        if b._node.op is Ops.CONST:
+            return a._binary(Ops.ADD, self._wrap(UOp.const(b.dtype, -b._node.arg), self.device))
+        return a._binary(Ops.ADD, b.neg())
 
-    def _negated(self, dtype: DType) -> Self:
-        node = build.cast(self._node, dtype)
-        if node.op is Ops.CONST:
-            return self._wrap(UOp.const(dtype, -node.arg), self.device)
-        return self._result(build.neg(node))
-
-    def mul(self, other: Any) -> Self:
+    def mul(self, other: Any, /) -> Self:
         return self._binary(Ops.AND if self._both_bool(other) else Ops.MUL, other)
 
     def _both_bool(self, other: Any) -> Any:
         return self.dtype is dtypes.bool and (isinstance(other, bool) or getattr(other, "dtype", None) is dtypes.bool)
 
     @one_op
-    def div(self, other: Any, reverse: Any = False, rounding_mode: str | None = None) -> Self:
+    def div(self, other: Any, rounding_mode: str | None = None) -> Self:
         """True division, floats from integers; rounding_mode "floor" or "trunc" rounds and keeps integers."""
-        y = self._operand(other, "div")
-        a, b = (y, self) if reverse else (self, y)
+        a, b = self._pair(other, "div")
         if rounding_mode == "floor":
             return a.floordiv(b)
         if rounding_mode == "trunc":
-            if promote(a.dtype, b.dtype).is_float:
+            if a.dtype.is_float:
                 return a.div(b).trunc()
             q = a.floordiv(b)  # towards zero: one more where the signs differ and something is left
             return q + ((q * b != a) & ((a < 0) ^ (b < 0))).cast(q.dtype) * b.ne(0).cast(q.dtype)
         if rounding_mode is not None:
             raise ValueError(f"div: rounding_mode {rounding_mode!r} is none of None, 'floor', 'trunc'")
-        dtype = promote(a.dtype, b.dtype)
-        dtype = dtype if dtype.is_float else dtypes.default_float
+        dtype = a.dtype if a.dtype.is_float else dtypes.default_float
         return a.cast(dtype)._binary(Ops.FDIV, b.cast(dtype))
 
     @one_op
-    def floordiv(self, other: Any, reverse: Any = False) -> Self:
+    def floordiv(self, other: Any, /) -> Self:
         """The quotient rounded down. Integers divided by zero give 0, infinity by a number NaN."""
-        y = self._operand(other, "floordiv")
-        a, b = (y, self) if reverse else (self, y)
-        dtype = promote(a.dtype, b.dtype)
-        if dtype is dtypes.bool:
-            dtype = dtypes.default_int
-        a, b = a.cast(dtype), b.cast(dtype)
-        if not dtype.is_float:
+        a, b = self._pair(other, "floordiv", bools=False)
+        if not a.dtype.is_float:
             return a._binary(Ops.IDIV, b)
         quotient = a.div(b).floor()
         below = quotient.eq(0) & a.ne(0) & (a < 0).ne(b < 0)  # between -1 and 0, rounded to -0.0 by the division
         return (a.abs().eq(math.inf) & b.ne(0)).where(math.nan, below.where(-1.0, quotient))
 
     @one_op
-    def mod(self, other: Any, reverse: Any = False) -> Self:
+    def mod(self, other: Any, /) -> Self:
         """The remainder with the divisor's sign. Integers modulo zero give 0."""
-        y = self._operand(other, "mod")
-        a, b = (y, self) if reverse else (self, y)
-        dtype = promote(a.dtype, b.dtype)
-        if dtype is dtypes.bool:
-            dtype = dtypes.default_int
-        a, b = a.cast(dtype), b.cast(dtype)
-        if not dtype.is_float:
+        a, b = self._pair(other, "mod", bools=False)
+        if not a.dtype.is_float:
             return a._binary(Ops.MOD, b)
         rest = a.fmod(b)
         return (rest.ne(0) & (rest < 0).ne(b < 0)).where(rest + b, rest)
@@ -264,7 +224,7 @@ class Elementwise(Movement):
         return self._binary(Ops.CMPLT, other)
 
     def gt(self, other: Any) -> Self:
-        return self._binary(Ops.CMPLT, other, reverse=True)
+        return self._operand(other, "gt")._binary(Ops.CMPLT, self)
 
     def ne(self, other: Any) -> Self:
         return self._binary(Ops.CMPNE, other)
@@ -276,21 +236,14 @@ class Elementwise(Movement):
     @one_op
     def ge(self, other: Any) -> Self:
         """x >= y; False with NaN."""
-        if self._has_nan(other):
-            return self.gt(other)._binary(Ops.OR, self.eq(other))
-        return self.lt(other).logical_not()
+        y = self._operand(other, "ge")
+        if self.dtype.is_float or y.dtype.is_float:
+            return self.gt(y)._binary(Ops.OR, self.eq(y))
+        return self.lt(y).logical_not()
 
-    @one_op
     def le(self, other: Any) -> Self:
         """x <= y; False with NaN."""
-        if self._has_nan(other):
-            return self.lt(other)._binary(Ops.OR, self.eq(other))
-        return self.gt(other).logical_not()
-
-    def _has_nan(self, other: Any) -> Any:
-        return (
-            self.dtype.is_float or isinstance(other, float) or getattr(getattr(other, "dtype", None), "is_float", False)
-        )
+        return self._operand(other, "le").ge(self)
 
     # ---- logic and bits
 
@@ -312,13 +265,13 @@ class Elementwise(Movement):
         y._check(kinds, what)
         return self._binary(op, y)
 
-    def bitwise_and(self, other: Any) -> Self:
+    def bitwise_and(self, other: Any, /) -> Self:
         return self._bits(Ops.AND, other, "bitwise_and")
 
-    def bitwise_or(self, other: Any) -> Self:
+    def bitwise_or(self, other: Any, /) -> Self:
         return self._bits(Ops.OR, other, "bitwise_or")
 
-    def bitwise_xor(self, other: Any) -> Self:
+    def bitwise_xor(self, other: Any, /) -> Self:
         return self._bits(Ops.XOR, other, "bitwise_xor")
 
     def bitwise_not(self) -> Self:
@@ -327,11 +280,11 @@ class Elementwise(Movement):
             return self.logical_not()
         return self._result(build.elementwise(Ops.XOR, self._node, UOp.const(self.dtype, -1)))
 
-    def lshift(self, other: Any) -> Self:
+    def lshift(self, other: Any, /) -> Self:
         """x * 2**n without the bits that fall out; 0 from the width on."""
         return self._bits(Ops.SHL, other, "lshift", "iu")
 
-    def rshift(self, other: Any) -> Self:
+    def rshift(self, other: Any, /) -> Self:
         """x / 2**n rounded down."""
         return self._bits(Ops.SHR, other, "rshift", "iu")
 
@@ -340,26 +293,15 @@ class Elementwise(Movement):
     def where(self, x: Any, y: Any) -> Self:
         """x where this condition holds, else y; a float or integer condition holds where it is not 0."""
         condition = self.bool()
-        if not isinstance(x, Elementwise) and not isinstance(y, Elementwise):
-            kind = (
-                to_dtype(type(x + y))
-                if isinstance(x, (bool, int, float)) and isinstance(y, (bool, int, float))
-                else None
-            )
-            if kind is not None and isinstance(x, bool) and isinstance(y, bool):
-                kind = dtypes.bool
-            a = self._wrap(UOp.const(kind, x), self.device) if kind is not None else self._operand(x, "where")
-            b = self._wrap(UOp.const(kind, y), self.device) if kind is not None else self._operand(y, "where")
-        else:
-            model: Any = x if isinstance(x, Elementwise) else y
-            a, b = model._operand(x, "where"), model._operand(y, "where")
+        model: Any = next((z for z in (x, y) if isinstance(z, Elementwise)), self)
+        if model is self and all(isinstance(z, (int, float)) for z in (x, y)):
+            kind = type(x) if type(x) is type(y) else type(x + y)
+            model = self._wrap(UOp.const(to_dtype(kind), 0), self.device)
+        a, b = model._operand(x, "where"), model._operand(y, "where")
         dtype = promote(a.dtype, b.dtype)
         nodes = [condition._node, build.cast(a._node, dtype), build.cast(b._node, dtype)]
         if any(n.shape != nodes[0].shape for n in nodes):
-            try:
-                shape = broadcast_shapes(*[n.shape for n in nodes])
-            except ValueError as error:
-                raise ValueError(f"where: {error}") from None
+            shape = broadcast_shapes(*[n.shape for n in nodes], op="where")
             nodes = [n if n.op is Ops.CONST else build.stretch(n, shape) for n in nodes]
         return condition._result(build.elementwise(Ops.WHERE, *nodes), a, b)
 
@@ -379,9 +321,7 @@ class Elementwise(Movement):
         """The smaller; NaN if either is."""
         if self._both_bool(other):
             return self._binary(Ops.AND, other)
-        y = self._operand(other, "minimum")
-        dtype = promote(self.dtype, y.dtype)
-        a, b = self.cast(dtype), y.cast(dtype)
+        a, b = self._pair(other, "minimum")
         return a._reversed_order()._binary(Ops.MAX, b._reversed_order())._reversed_order()
 
     def _reversed_order(self) -> Self:
@@ -398,8 +338,7 @@ class Elementwise(Movement):
             x = (x < min).where(min, x)
         return x if max is None else (x > max).where(max, x)
 
-    def clamp(self, min: Any = None, max: Any = None) -> Self:
-        return self.clip(min, max)
+    clamp = clip
 
     @one_op
     def abs(self) -> Self:
@@ -429,103 +368,42 @@ class Elementwise(Movement):
 
     # ---- operators
 
-    def __neg__(self) -> Self:
-        return self.neg()
+    __neg__, __abs__, __invert__ = neg, abs, bitwise_not
+    __add__ = __radd__ = add
+    __mul__ = __rmul__ = mul
+    __and__ = __rand__ = bitwise_and
+    __or__ = __ror__ = bitwise_or
+    __xor__ = __rxor__ = bitwise_xor
+    __sub__, __floordiv__, __mod__ = sub, floordiv, mod
+    __lshift__, __rshift__ = lshift, rshift
+    __lt__, __gt__, __le__, __ge__ = lt, gt, le, ge
+    __eq__, __ne__ = eq, ne  # type: ignore[assignment]
 
     def __pos__(self) -> Self:
         return self
 
-    def __abs__(self) -> Self:
-        return self.abs()
-
-    def __invert__(self) -> Self:
-        return self.bitwise_not()
-
-    def __add__(self, other: Any) -> Self:
-        return self.add(other)
-
-    def __radd__(self, other: Any) -> Self:
-        return self.add(other)
-
-    def __sub__(self, other: Any) -> Self:
-        return self.sub(other)
-
-    def __rsub__(self, other: Any) -> Self:
-        return self.sub(other, reverse=True)
-
-    def __mul__(self, other: Any) -> Self:
-        return self.mul(other)
-
-    def __rmul__(self, other: Any) -> Self:
-        return self.mul(other)
-
     def __truediv__(self, other: Any) -> Self:
         return self.div(other)
 
-    def __rtruediv__(self, other: Any) -> Self:
-        return self.div(other, reverse=True)
+    def __rsub__(self, other: Any) -> Self:
+        return self._operand(other, "sub").sub(self)
 
-    def __floordiv__(self, other: Any) -> Self:
-        return self.floordiv(other)
+    def __rtruediv__(self, other: Any) -> Self:
+        return self._operand(other, "div").div(self)
 
     def __rfloordiv__(self, other: Any) -> Self:
-        return self.floordiv(other, reverse=True)
-
-    def __mod__(self, other: Any) -> Self:
-        return self.mod(other)
+        return self._operand(other, "floordiv").floordiv(self)
 
     def __rmod__(self, other: Any) -> Self:
-        return self.mod(other, reverse=True)
-
-    def __and__(self, other: Any) -> Self:
-        return self.bitwise_and(other)
-
-    def __rand__(self, other: Any) -> Self:
-        return self.bitwise_and(other)
-
-    def __or__(self, other: Any) -> Self:
-        return self.bitwise_or(other)
-
-    def __ror__(self, other: Any) -> Self:
-        return self.bitwise_or(other)
-
-    def __xor__(self, other: Any) -> Self:
-        return self.bitwise_xor(other)
-
-    def __rxor__(self, other: Any) -> Self:
-        return self.bitwise_xor(other)
-
-    def __lshift__(self, other: Any) -> Self:
-        return self.lshift(other)
+        return self._operand(other, "mod").mod(self)
 
     def __rlshift__(self, other: Any) -> Self:
         return self._operand(other, "lshift").lshift(self)
 
-    def __rshift__(self, other: Any) -> Self:
-        return self.rshift(other)
-
     def __rrshift__(self, other: Any) -> Self:
         return self._operand(other, "rshift").rshift(self)
-
-    def __lt__(self, other: Any) -> Self:
-        return self.lt(other)
-
-    def __gt__(self, other: Any) -> Self:
-        return self.gt(other)
-
-    def __le__(self, other: Any) -> Self:
-        return self.le(other)
-
-    def __ge__(self, other: Any) -> Self:
-        return self.ge(other)
-
-    def __eq__(self, other: object) -> Self:  # type: ignore[override]
-        return self.eq(other)
-
-    def __ne__(self, other: object) -> Self:  # type: ignore[override]
-        return self.ne(other)
 
     __hash__ = object.__hash__
 
 
-__all__ = ["Elementwise", "broadcast_shapes"]
+__all__ = ["Elementwise"]

@@ -2,42 +2,20 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any, Self
 
 from ..dtype import dtypes, promote
+from ..helpers import TRAINING, Context
 from .base import one_op
 from .random import Random
-
-
-class _Training(threading.local):
-    active = False
-
-
-class train:
-    """Dropout and batch statistics are active inside: `with Tensor.train():`."""
-
-    _state = _Training()
-
-    def __init__(self, mode: bool = True) -> None:
-        self.mode = mode
-        self.saved: list[bool] = []
-
-    def __enter__(self) -> None:
-        self.saved.append(self._state.active)
-        self._state.active = self.mode
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._state.active = self.saved.pop()
 
 
 class _TrainingFlag:
     """`Tensor.training`: read through the class or a tensor; set in `with Tensor.train()`."""
 
     def __get__(self, instance: Any, owner: Any) -> bool:
-        return train._state.active
+        return bool(TRAINING)
 
 
 class Functional(Random):
@@ -45,8 +23,12 @@ class Functional(Random):
 
     __slots__ = ()
 
-    train = train
     training = _TrainingFlag()
+
+    @staticmethod
+    def train(mode: bool = True) -> Context:
+        """Dropout acts inside: `with Tensor.train():`."""
+        return Context(TRAINING=int(mode))
 
     # ---- normalisation
 
@@ -108,16 +90,9 @@ class Functional(Random):
     # ---- attention
 
     @one_op
-    def scaled_dot_product_attention(
-        self,
-        key: Self,
-        value: Self,
-        attn_mask: Self | None = None,
-        dropout_p: float = 0.0,
-        is_causal: bool = False,
-        scale: float | None = None,
-        enable_gqa: bool = False,
-    ) -> Self:
+    def scaled_dot_product_attention(self, key: Self, value: Self, attn_mask: Self | None = None,
+                                     dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None,
+                                     enable_gqa: bool = False) -> Self:
         """softmax(q @ k.T * scale + mask) @ v for q (..., heads, n, d), k and v (..., kv heads, m, d).
 
         attn_mask: bool (False is left out) or a number added, broadcast to (..., heads, n, m). is_causal: row i sees
@@ -135,9 +110,7 @@ class Functional(Random):
         if enable_gqa and q.ndim >= 3:
             heads, kv_heads = q.shape[-3], key.shape[-3]
             if kv_heads == 0 or heads % kv_heads or value.shape[-3] != kv_heads:
-                raise ValueError(
-                    f"scaled_dot_product_attention: {heads} query heads are no multiple of {kv_heads} key heads"
-                )
+                raise ValueError(f"scaled_dot_product_attention: {heads} query heads for {kv_heads} key heads")
             groups = heads // kv_heads
         shape = q.shape
         if groups > 1:  # (..., kv heads, groups, n, d) against (..., kv heads, 1, m, d)
@@ -149,18 +122,12 @@ class Functional(Random):
         if is_causal:
             if attn_mask is not None:
                 raise ValueError("scaled_dot_product_attention: is_causal with attn_mask")
-            i = self.arange(rows, device=self.device).reshape(rows, 1)
-            j = self.arange(columns, device=self.device).reshape(1, columns)
-            scores = (i < j).where(-math.inf, scores)
+            scores = (self._counter(rows, 0, 2) < self._counter(columns, 1, 2)).where(-math.inf, scores)
         if attn_mask is not None:
             mask = attn_mask
             if groups > 1 and mask.ndim >= 3:
-                lead = mask.shape[-3]
-                mask = (
-                    mask.unsqueeze(-3)
-                    if lead == 1
-                    else mask.reshape(*mask.shape[:-3], key.shape[-4], groups, *mask.shape[-2:])
-                )
+                heads = mask.shape[-3]
+                mask = mask.unsqueeze(-3) if heads == 1 else mask.unflatten(-3, (heads // groups, groups))
             scores = mask.where(scores, -math.inf) if mask.dtype is dtypes.bool else scores + mask
         weights = scores.softmax(-1).cast(value.dtype)
         result = weights.dropout(dropout_p).matmul(value)
@@ -169,9 +136,8 @@ class Functional(Random):
     # ---- losses
 
     @one_op
-    def cross_entropy(
-        self, target: Self, reduction: str = "mean", ignore_index: int = -100, label_smoothing: float = 0.0
-    ) -> Self:
+    def cross_entropy(self, target: Self, reduction: str = "mean", ignore_index: int = -100,
+                      label_smoothing: float = 0.0) -> Self:
         """-log softmax(x)[target]: x (batch, classes, ...), target class numbers (batch, ...) or probabilities of x's
         shape.
 
@@ -188,28 +154,23 @@ class Functional(Random):
             if target.shape != self.shape:
                 raise ValueError(f"cross_entropy: probabilities of shape {target.shape} for {self.shape}")
             smooth = target * (1 - label_smoothing) + label_smoothing / classes if label_smoothing else target
-            losses = -(logs * smooth).sum(axis)
-            return losses._reduced(reduction, None)
+            return (-(logs * smooth).sum(axis))._reduced(reduction)
         return logs._picked(target, axis, reduction, ignore_index, label_smoothing)
 
     def _picked(self, target: Self, axis: int, reduction: str, ignore_index: int, smoothing: float) -> Self:
         """Losses from log probabilities and class numbers."""
         expected = (*self.shape[:axis], *self.shape[axis + 1:])
         if tuple(target.shape) != expected:
-            raise ValueError(
-                f"cross_entropy: targets of shape {target.shape} for inputs of shape {self.shape}: need {expected}"
-            )
+            raise ValueError(f"cross_entropy: targets of shape {target.shape}, expected {expected}")
         counted = target.ne(ignore_index)
         # a comparison with a counter picks within the kernel that made the probabilities
-        shape = [1] * self.ndim
-        shape[axis] = self.shape[axis]
-        chosen = target.unsqueeze(axis).eq(self.arange(self.shape[axis], device=self.device).reshape(shape))
+        chosen = target.unsqueeze(axis).eq(self._counter(self.shape[axis], axis, self.ndim))
         losses = -chosen.where(self, 0).sum(axis)
         if smoothing:
             losses = losses * (1 - smoothing) - self.mean(axis) * smoothing
         return counted.where(losses, 0)._reduced(reduction, counted)
 
-    def _reduced(self, reduction: str, counted: Self | None) -> Self:
+    def _reduced(self, reduction: str, counted: Self | None = None) -> Self:
         if reduction == "none":
             return self
         if reduction == "sum":
@@ -232,22 +193,21 @@ class Functional(Random):
 
     @one_op
     def mse_loss(self, target: Self, reduction: str = "mean") -> Self:
-        difference = self - target
-        return (difference * difference)._reduced(reduction, None)
+        return (self - target).square()._reduced(reduction)
 
     @one_op
     def l1_loss(self, target: Self, reduction: str = "mean") -> Self:
-        return (self - target).abs()._reduced(reduction, None)
+        return (self - target).abs()._reduced(reduction)
 
     @one_op
     def binary_crossentropy(self, target: Self, reduction: str = "mean") -> Self:
         """-t log(p) - (1 - t) log(1 - p)."""
-        return (-target * self.log() - (1 - target) * (1 - self).log())._reduced(reduction, None)
+        return (-target * self.log() - (1 - target) * (1 - self).log())._reduced(reduction)
 
     @one_op
     def binary_crossentropy_logits(self, target: Self, reduction: str = "mean") -> Self:
         """The same from logits, without overflow."""
-        return (self.softplus() - self * target)._reduced(reduction, None)
+        return (self.softplus() - self * target)._reduced(reduction)
 
     # ---- composition
 
@@ -266,4 +226,4 @@ class Functional(Random):
         return self._take({0: indices})
 
 
-__all__ = ["Functional", "train"]
+__all__ = ["Functional"]

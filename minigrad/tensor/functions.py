@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any, Self
 
-from ..dtype import dtypes, promote
+from ..dtype import dtypes
 from ..shape import build
 from ..uops import Ops
 from .base import one_op
@@ -23,19 +23,16 @@ class Functions(Elementwise):
     # ---- powers
 
     @one_op
-    def pow(self, other: Any, reverse: Any = False) -> Self:
+    def pow(self, other: Any, /) -> Self:
         """x to the power y. Integers to non-negative integers stay integers; negative floats to integers have their
         sign, to fractions NaN; x**0 is 1, also for NaN. Small whole exponents given as Python numbers are multiplied
         out.
         """
-        if not reverse and isinstance(other, (int, float)) and not isinstance(other, bool):
+        if isinstance(other, (int, float)) and not isinstance(other, bool):
             return self._pow_constant(other)
-        y = self._operand(other, "pow")
-        a, b = (y, self) if reverse else (self, y)
-        dtype = promote(a.dtype, b.dtype)
-        if not dtype.is_float:
-            return a.cast(dtype)._pow_integers(b.cast(dtype))
-        a, b = a.cast(dtype), b.cast(dtype)
+        a, b = self._pair(other, "pow")
+        if not a.dtype.is_float:
+            return a._pow_integers(b)
         zero = a.eq(0)  # kept out of the logarithm, for the gradient's sake
         finite = (a.abs().eq(1) & ~b.isfinite()).where(0.0, b)  # 1 to any power is 1
         size = zero.where(1.0, a.abs()).log2().mul(finite).exp2()
@@ -93,11 +90,10 @@ class Functions(Elementwise):
             result = (exponent < 0).where(unit, result)
         return result
 
-    def __pow__(self, other: Any) -> Self:
-        return self.pow(other)
+    __pow__ = pow
 
     def __rpow__(self, other: Any) -> Self:
-        return self.pow(other, reverse=True)
+        return self._operand(other, "pow").pow(self)
 
     def square(self) -> Self:
         return self * self
@@ -187,8 +183,7 @@ class Functions(Elementwise):
         rounded = tie.where(even, ((near - self).abs() > 0.5).where(self.trunc(), near))
         return (self.abs() < digits.get(self.dtype, 2.0 ** 23)).where(rounded, self)
 
-    def __round__(self) -> Self:
-        return self.round()
+    __round__ = round
 
     @one_op
     def frac(self) -> Self:
@@ -247,8 +242,7 @@ class Functions(Elementwise):
         """x * sigmoid(x)."""
         return self * self.sigmoid()
 
-    def swish(self) -> Self:
-        return self.silu()
+    swish = silu
 
     @one_op
     def gelu(self, approximate: str = "none") -> Self:

@@ -9,19 +9,19 @@ axis it reads 0 and writes nothing. Negative ones count from the end.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial, reduce
 from typing import Any, Self
 
 import numpy as np
 
 from ..dtype import dtypes
 from ..helpers import prod
-from ..shape import build
+from ..shape import broadcast_shapes, build
 from ..shape.shapetracker import ShapeTracker
 from ..uops import Ops, ScatterArg, UOp, sint
-from ..uops.symbolic import lt, ssimplify
+from ..uops.symbolic import lt, ssimplify, vmax
 from .base import one_op
 from .creation import Creation
-from .elementwise import broadcast_shapes
 
 
 class Indexing(Creation):
@@ -33,14 +33,10 @@ class Indexing(Creation):
         """See the module."""
         view, tensors, mask, front = self._parse(index)
         if mask is not None:
-            raise IndexError(
-                f"index: a bool tensor of shape {mask.shape} selects a number of elements that is known only when it "
-                f"runs; use where or masked_select"
-            )
+            raise IndexError(f"index: a bool tensor of shape {mask.shape} selects a number of elements that is known "
+                             f"only when it runs; use where or masked_select")
         result = self._view(build.viewed(self._node, view)) if view is not None else self
-        if not tensors:
-            return result
-        return result._take(tensors, front)
+        return result._take(tensors, front) if tensors else result
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Write values, broadcast and cast to this tensor's dtype. Views of the same memory see them."""
@@ -49,7 +45,7 @@ class Indexing(Creation):
         if given.device != self.device:
             raise ValueError(f"setitem: a value on {given.device} for a tensor on {self.device}")
         given = given.cast(self.dtype)
-        whole = ShapeTracker.from_shape(self.shape)
+        whole = ShapeTracker.contiguous(self.shape)
         if mask is not None:
             self._write(whole, mask.where(given, self.detach() if not self.requires_grad else self))
             return
@@ -112,7 +108,7 @@ class Indexing(Creation):
             bounds.append((low, high))
             steps.append(step)
             axis += 1
-        tracker = ShapeTracker.from_shape(self.shape).shrink(bounds) if bounds else ShapeTracker.from_shape(self.shape)
+        tracker = ShapeTracker.contiguous(self.shape).shrink(bounds) if bounds else ShapeTracker.contiguous(self.shape)
         tracker = _stepped(tracker, steps)
         # integers drop their axis, None makes one
         shape: list[sint] = []
@@ -203,25 +199,17 @@ class Indexing(Creation):
         parts = [tensors[a] for a in axes]
         if len(axes) == 1:
             return self._wrapped(parts[0], self.shape[axes[0]]), axes, tuple(parts[0].shape)
-        dtype = (
-            dtypes.int64
-            if any(p.dtype.itemsize == 8 for p in parts)
-            or not isinstance(prod(self.shape[a] for a in axes), int)
-            or prod(self.shape[a] for a in axes) >= 1 << 31
-            else dtypes.int32
-        )
+        small = vmax(prod(self.shape[a] for a in axes)) < 1 << 31 and all(p.dtype.itemsize < 8 for p in parts)
+        dtype = dtypes.int32 if small else dtypes.int64
         shape = parts[0]._shape_with(*parts[1:])
-        flat: UOp | None = None
-        inside: UOp | None = None
-        for a, part in zip(axes, parts):
-            n = self.shape[a]
-            node = build.stretch(build.cast(self._wrapped(part, n), dtype), shape)
-            fits = build.elementwise(Ops.AND, build.elementwise(Ops.NOT, build.less(node, 0)), build.less(node, n))
-            inside = fits if inside is None else build.elementwise(Ops.AND, inside, fits)
-            flat = node if flat is None else build.add(build.mul(flat, n), node)
-        if flat is None or inside is None:
-            raise IndexError("index: no index tensors")
-        return build.where(inside, flat, -1), axes, shape
+        nodes = [build.stretch(build.cast(self._wrapped(p, self.shape[a]), dtype), shape) for a, p in zip(axes, parts)]
+        every = partial(build.elementwise, Ops.AND)
+        inside = [every(build.elementwise(Ops.NOT, build.less(node, 0)), build.less(node, self.shape[a]))
+                  for a, node in zip(axes, nodes)]
+        flat = nodes[0]
+        for a, node in zip(axes[1:], nodes[1:]):
+            flat = build.add(build.mul(flat, self.shape[a]), node)
+        return build.where(reduce(every, inside), flat, -1), axes, shape
 
     def _shape_with(self, *others: Self) -> tuple[sint, ...]:
         try:
@@ -260,14 +248,12 @@ class Indexing(Creation):
         values = build.permute(outside._node, order)
         node = UOp(Ops.SCATTER, self.dtype, (table, flat, values), ScatterArg("set"))
         node = build.reshape(node, [self.shape[a] for a in (*axes, *rest)])
-        back = [0] * self.ndim
-        for position, a in enumerate((*axes, *rest)):
-            back[a] = position
+        back = sorted(range(self.ndim), key=(*axes, *rest).__getitem__)
         return self._result(build.permute(node, back), value, *tensors.values())
 
     # ---- gather and scatter
 
-    def _along(self, dim: int, index: Self, what: str) -> tuple[UOp, int]:
+    def _along(self, dim: int, index: Self, what: str) -> UOp:
         """The flat index into self of index[i][j][k] along an axis, the other coordinates the element's own."""
         axis = self._axis(dim, what)
         if index.ndim != self.ndim or index.dtype.is_float or index.dtype is dtypes.bool:
@@ -275,17 +261,8 @@ class Indexing(Creation):
         if any(isinstance(m, int) and isinstance(n, int) and m > n
                for a, (m, n) in enumerate(zip(index.shape, self.shape)) if a != axis):
             raise ValueError(f"{what}: index shape {index.shape} exceeds {self.shape} beside axis {dim}")
-        counters = {}
-        for a, m in enumerate(index.shape):
-            if a == axis:
-                counters[a] = index
-            else:
-                shape = [1] * self.ndim
-                shape[a] = m
-                counters[a] = self._wrap(build.reshape(build.iota(dtypes.int32, m), shape), self.device)
-        if self.ndim == 1:
-            return self._wrapped(index, self.shape[0]), axis
-        return self._flat_index(counters)[0], axis
+        coordinates = {a: index if a == axis else self._counter(m, a, self.ndim) for a, m in enumerate(index.shape)}
+        return self._flat_index(coordinates)[0]
 
     @one_op
     def gather(self, dim: int, index: Self) -> Self:
@@ -293,7 +270,7 @@ class Indexing(Creation):
         index = self._as_index(index)
         if not self.ndim:
             return self.reshape(1).gather(0, index.reshape(1)).reshape(())
-        flat, _ = self._along(dim, index, "gather")
+        flat = self._along(dim, index, "gather")
         table = build.reshape(self._node, (self.numel(),))
         return self._result(UOp(Ops.GATHER, self.dtype, (table, flat)), index)
 
@@ -322,7 +299,7 @@ class Indexing(Creation):
         if reduce == "multiply":
             return self.scatter_reduce(dim, index, src, "prod")
         index = self._as_index(index)
-        flat, _ = self._along(dim, index, "scatter")
+        flat = self._along(dim, index, "scatter")
         value = src if isinstance(src, Indexing) else self._of_value(src)
         if value.ndim == self.ndim and value.ndim:
             if any(isinstance(m, int) and isinstance(n, int) and m > n for m, n in zip(index.shape, value.shape)):
@@ -344,11 +321,8 @@ class Indexing(Creation):
         index = self._as_index(index)
         axis = self._axis(dim, "scatter_reduce")
         value = (src if isinstance(src, Indexing) else self._of_value(src)).cast(self.dtype)
-        value = (
-            value.shrink([(0, n) for n in index.shape])
-            if value.ndim
-            else value._stretched(tuple(index.shape), "scatter_reduce")
-        )
+        shape = tuple(index.shape)
+        value = value.shrink([(0, n) for n in shape]) if value.ndim else value._stretched(shape, "scatter_reduce")
         ones = self._wrap(build.full(self.dtype, 1, index.shape), self.device)
         counts = self.zeros_like().scatter(dim, index, ones, "add")
         if reduce in ("sum", "mean"):
@@ -361,18 +335,13 @@ class Indexing(Creation):
         wide = index.cast(dtypes.int64).pad(grown, value=-1 - n)
         wide = (wide < 0).where(wide + n, wide).unsqueeze(axis)
         values = value.pad(grown).unsqueeze(axis)
-        shape = [1] * (self.ndim + 1)
-        shape[axis] = n
-        hit = wide.eq(self.arange(n, device=self.device).reshape(shape))
+        hit = wide.eq(self._counter(n, axis, self.ndim + 1))
         op = Ops.MUL if reduce == "prod" else Ops.MAX
         flipped = reduce == "amin"
         values = values._reversed_order() if flipped else values
         found = hit.where(values, 1 if op is Ops.MUL else self.dtype.min)._reduce(op, axis + 1, False)
         start = self._reversed_order() if flipped else self
-        if include_self:
-            both = start._binary(op, found)
-        else:
-            both = (hit.any(axis + 1)).where(found, start)
+        both = start._binary(op, found) if include_self else hit.any(axis + 1).where(found, start)
         return both._reversed_order() if flipped else both
 
     # ---- positions as values
@@ -382,17 +351,14 @@ class Indexing(Creation):
         """A new last axis with 1 at each element's index and 0 elsewhere, int32."""
         if self.dtype.is_float:
             raise TypeError(f"one_hot: takes integers, got {self.dtype!r}")
-        classes = self._wrap(build.iota(dtypes.int32, num_classes), self.device)
-        return self.unsqueeze(-1).eq(classes).cast(dtypes.int32) if self.ndim else self.eq(classes).cast(dtypes.int32)
+        return self.unsqueeze(-1).eq(self._counter(num_classes)).cast(dtypes.int32)
 
     def _below(self, diagonal: int, what: str) -> Self:
         """True where column - row <= diagonal, over the last two axes."""
         if self.ndim < 2:
             raise ValueError(f"{what}: shape {self.shape} has no two axes")
         rows, columns = self.shape[-2:]
-        i = self._wrap(build.reshape(build.iota(dtypes.int32, rows), (rows, 1)), self.device)
-        j = self._wrap(build.reshape(build.iota(dtypes.int32, columns), (1, columns)), self.device)
-        return j.lt(i + (diagonal + 1))
+        return self._counter(columns, 1, 2) < self._counter(rows, 0, 2) + (diagonal + 1)
 
     @one_op
     def tril(self, diagonal: int = 0) -> Self:
@@ -445,9 +411,8 @@ def _stepped(tracker: ShapeTracker, steps: Sequence[int]) -> ShapeTracker:
         tracker = tracker.pad([(0, 0)] * axis + [(0, rows * step - n)] + [(0, 0)] * (len(keep) - axis - 1))
         shape = tracker.shape
         tracker = tracker.reshape((*shape[:axis], rows, step, *shape[axis + 1:]))
-        tracker = tracker.shrink([*keep[:axis], (0, rows), (0, 1), *keep[axis + 1 :]]).reshape(
-            (*shape[:axis], rows, *shape[axis + 1 :])
-        )
+        tracker = tracker.shrink([*keep[:axis], (0, rows), (0, 1), *keep[axis + 1:]])
+        tracker = tracker.reshape((*shape[:axis], rows, *shape[axis + 1:]))
     return tracker
 
 

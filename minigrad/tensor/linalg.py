@@ -160,14 +160,10 @@ class Linalg(Indexing):
                          output_padding: int | Sequence[int] = 0) -> Self:
         """The adjoint of `conv2d`: (batch, in, ...) with (in, out / groups, ...) -> (batch, out, ...)."""
         axes = weight.ndim - 2
-        strides, dilations = (
-            spread(stride, axes, "conv_transpose2d: stride"),
-            spread(dilation, axes, "conv_transpose2d: dilation"),
-        )
-        pads, extra = (
-            spread(padding, axes, "conv_transpose2d: padding"),
-            spread(output_padding, axes, "conv_transpose2d: output_padding"),
-        )
+        strides, dilations = (spread(stride, axes, "conv_transpose2d: stride"),
+                              spread(dilation, axes, "conv_transpose2d: dilation"))
+        pads, extra = (spread(padding, axes, "conv_transpose2d: padding"),
+                       spread(output_padding, axes, "conv_transpose2d: output_padding"))
         x = self
         for i, s in enumerate(strides):  # zeros between the elements
             axis = 2 + i
@@ -190,14 +186,9 @@ class Linalg(Indexing):
         return windows.max(tuple(range(-axes, 0)))
 
     @one_op
-    def avg_pool2d(
-        self,
-        kernel_size: int | Sequence[int] = 2,
-        stride: int | Sequence[int] | None = None,
-        dilation: int | Sequence[int] = 1,
-        padding: int | Sequence[int] = 0,
-        count_include_pad: bool = True,
-    ) -> Self:
+    def avg_pool2d(self, kernel_size: int | Sequence[int] = 2, stride: int | Sequence[int] | None = None,
+                   dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0,
+                   count_include_pad: bool = True) -> Self:
         """The mean of each window over the last axes."""
         _, windows, axes = self._pooled("avg_pool2d", kernel_size, stride, dilation, padding, 0)
         last = tuple(range(-axes, 0))
@@ -206,9 +197,8 @@ class Linalg(Indexing):
         _, ones, _ = self.ones_like()._pooled("avg_pool2d", kernel_size, stride, dilation, padding, 0)
         return windows.sum(last) / ones.sum(last)
 
-    def _pooled(
-        self, what: str, kernel_size: Any, stride: Any, dilation: Any, padding: Any, fill: Any
-    ) -> tuple[Self, Self, int]:
+    def _pooled(self, what: str, kernel_size: Any, stride: Any, dilation: Any, padding: Any,
+                fill: Any) -> tuple[Self, Self, int]:
         axes = 2 if isinstance(kernel_size, int) else len(kernel_size)
         if self.ndim < axes:
             raise ValueError(f"{what}: shape {self.shape} has no {axes} spatial axes")
@@ -233,16 +223,13 @@ def _padding(padding: int | Sequence[int], axes: int, ndim: int) -> list[tuple[i
     return [(0, 0)] * (ndim - axes) + pairs
 
 
-def _check_windows(
-    what: str, spatial: Sequence[Any], kernel: Sequence[Any], strides: Sequence[int], dilations: Sequence[int]
-) -> None:
+def _check_windows(what: str, spatial: Sequence[Any], kernel: Sequence[Any], strides: Sequence[int],
+                   dilations: Sequence[int]) -> None:
     if any(s < 1 for s in strides) or any(d < 1 for d in dilations) or any(k < 1 for k in kernel):
         raise ValueError(f"{what}: kernel {tuple(kernel)}, stride {strides} and dilation {dilations} must be positive")
     if any(isinstance(n, int) and n < d * (k - 1) + 1 for n, k, d in zip(spatial, kernel, dilations)):
-        raise ValueError(
-            f"{what}: a window of {tuple(kernel)} with dilation {dilations} does not fit "
-            f"the padded size {tuple(spatial)}"
-        )
+        raise ValueError(f"{what}: a window of {tuple(kernel)} with dilation {dilations} does not fit "
+                         f"the padded size {tuple(spatial)}")
 
 
 # ---- einsum's formula

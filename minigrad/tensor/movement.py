@@ -6,12 +6,13 @@ that do not exist, each naming the op and the values.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial, reduce
 from typing import Any, Self
 
 from ..dtype import dtypes
 from ..helpers import prod
-from ..shape import build
-from ..uops import Ops, UOp, sint
+from ..shape import build, infer_reshape
+from ..uops import Ops, sint
 from ..uops.symbolic import ssimplify
 from .base import Base
 
@@ -74,20 +75,7 @@ class Movement(Base):
         size.
         """
         sizes = [self.shape[i] if n is None and i < self.ndim else n for i, n in enumerate(arguments(shape))]
-        unknown = [i for i, n in enumerate(sizes) if isinstance(n, int) and n == -1]
-        if len(unknown) > 1:
-            raise ValueError(f"reshape: shape {tuple(sizes)} leaves more than one size open")
-        if unknown:
-            known = ssimplify(prod(n for i, n in enumerate(sizes) if i != unknown[0]))
-            total = self.numel()
-            if isinstance(known, int) and known == 0:
-                raise ValueError(f"reshape: {self.shape} to {tuple(sizes)}: -1 may be any size")
-            sizes[unknown[0]] = ssimplify(total // known)
-            if isinstance(total, int) and isinstance(known, int) and total % known:
-                raise ValueError(
-                    f"reshape: {self.shape} has {total} elements, which {known} does not divide: {tuple(sizes)}"
-                )
-        return self._view(build.reshape(self._node, sizes))
+        return self._view(build.reshape(self._node, infer_reshape(self.shape, sizes) if -1 in sizes else sizes))
 
     def permute(self, *order: Any) -> Self:
         """Axis i of the result is axis order[i]."""
@@ -101,14 +89,13 @@ class Movement(Base):
         if extra < 0:
             raise ValueError(f"expand: shape {self.shape} has more axes than {given}")
         own = (1,) * extra + tuple(self.shape)
-        sizes = tuple([own[i] if n is None or (isinstance(n, int) and n == -1) else n for i, n in enumerate(given)])
+        sizes = tuple([old if n is None or n == -1 else n for old, n in zip(own, given)])
         return self._view(build.stretch(self._node, sizes))
 
     def shrink(self, bounds: Sequence[tuple[sint, sint] | None]) -> Self:
         """Keep low <= i < high of each axis; None keeps an axis whole."""
-        return self._view(
-            build.shrink(self._node, [(0, n) if b is None else b for b, n in zip(bounds, self.shape, strict=True)])
-        )
+        whole = [(0, n) if b is None else (b[0], b[1]) for b, n in zip(bounds, self.shape, strict=True)]
+        return self._view(build.shrink(self._node, whole))
 
     def flip(self, *axes: Any) -> Self:
         """Reverse axes."""
@@ -127,11 +114,10 @@ class Movement(Base):
                for (a, b), n in zip(pairs, self.shape)]
         grow = [(max(a, 0) if isinstance(a, int) else a, max(b, 0) if isinstance(b, int) else b) for a, b in pairs]
         node = build.pad(build.shrink(self._node, cut), grow)
-        if value != 0:
-            inside = build.pad(build.full(dtypes.bool, True, [high - low for low, high in cut]), grow)
-            node = build.where(inside, node, value)
-            return self._result(node)
-        return self._view(node)
+        if value == 0:
+            return self._view(node)
+        inside = build.pad(build.full(dtypes.bool, True, [high - low for low, high in cut]), grow)
+        return self._result(build.where(inside, node, value))
 
     def _pairs(self, padding: Sequence[Any]) -> list[tuple[Any, Any]]:
         padding = list(padding)
@@ -154,17 +140,13 @@ class Movement(Base):
             if min(before, after) < 0 or max(before, after) > limit or (n == 0 and before + after):
                 raise ValueError(f"pad: ({before}, {after}) on axis {axis} of shape {self.shape} with mode {mode!r}")
             if mode == "reflect":
-                left, right = (
-                    result._part(axis, 1, before + 1).flip(axis),
-                    result._part(axis, n - 1 - after, n - 1).flip(axis),
-                )
+                left, right = (result._part(axis, low, high).flip(axis)
+                               for low, high in ((1, before + 1), (n - 1 - after, n - 1)))
             elif mode == "circular":
                 left, right = result._part(axis, n - before, n), result._part(axis, 0, after)
             else:
-                left, right = (
-                    result._part(axis, end, end + 1).expand(*[k if a == axis else -1 for a in range(self.ndim)])
-                    for end, k in ((0, before), (n - 1, after))
-                )
+                left, right = (result._part(axis, end, end + 1).repeat_interleave(count, axis)
+                               for end, count in ((0, before), (n - 1, after)))
             result = left.cat(result, right, dim=axis)
         return result
 
@@ -174,9 +156,7 @@ class Movement(Base):
 
     # ---- made of them
 
-    def view(self, *shape: Any) -> Self:
-        """`reshape`."""
-        return self.reshape(*shape)
+    view = reshape
 
     def transpose(self, dim0: int = 1, dim1: int = 0) -> Self:
         """Swap two axes."""
@@ -340,26 +320,20 @@ class Movement(Base):
                 raise ValueError(f"cat: shapes {[t.shape for t in tensors]} differ beside axis {dim}")
         if self.ndim == 0:
             raise ValueError("cat: tensors without axes cannot be joined; use stack")
-        if len(tensors) == 1:
-            return self
-        total = sum(t.shape[axis] for t in tensors)
-        return tensors[0]._joined(tensors, axis, total)
+        return self if len(tensors) == 1 else tensors[0]._joined(tensors, axis)
 
-    def _joined(self, tensors: Sequence[Self], axis: int, total: sint) -> Self:
+    def _joined(self, tensors: Sequence[Self], axis: int) -> Self:
         """The sum of the parts, each padded with zeros to the whole: its gradient is a slice for each."""
         around: list[tuple[sint, sint]] = [(0, 0)] * self.ndim
-        result: UOp | None = None
-        start: sint = 0
+        start, rest = 0, sum(t.shape[axis] for t in tensors)
+        parts = []
         for t in tensors:
-            size = t.shape[axis]
-            around[axis] = (start, total - start - size)
-            part = build.pad(t._node, around)
-            if result is not None:
-                part = build.elementwise(Ops.OR if part.dtype is dtypes.bool else Ops.ADD, result, part)
-            result, start = part, start + size
-        if result is None:
-            raise ValueError("cat: nothing to join")
-        return self._result(result, *tensors)
+            rest = rest - t.shape[axis]
+            around[axis] = (start, rest)
+            parts.append(build.pad(t._node, around))
+            start = start + t.shape[axis]
+        join = partial(build.elementwise, Ops.OR if self.dtype is dtypes.bool else Ops.ADD)
+        return self._result(reduce(join, parts), *tensors)
 
     def stack(self, *others: Self, dim: int = 0) -> Self:
         """This tensor and others along a new axis. `Tensor.stack([x, y])` is the same as `x.stack(y)`."""
@@ -370,6 +344,12 @@ class Movement(Base):
         if any(t.shape != self.shape for t in tensors):
             raise ValueError(f"stack: shapes differ: {[t.shape for t in tensors]}")
         return tensors[0].unsqueeze(axis).cat(*[t.unsqueeze(axis) for t in tensors[1:]], dim=axis)
+
+    def _counter(self, n: sint, axis: int = 0, ndim: int = 1) -> Self:
+        """0, 1, ... n - 1 along one of `ndim` axes, the others of size 1, int32, on this tensor's device."""
+        shape: list[sint] = [1] * ndim
+        shape[axis] = n
+        return self._wrap(build.reshape(build.iota(dtypes.int32, n), shape), self.device)
 
     def _common(self, *others: Self) -> list[Self]:
         """All in their common dtype. Defined with the elementwise ops."""
@@ -395,10 +375,8 @@ class Movement(Base):
         x = x.reshape(*lead, *[v for k, o, s in zip(sizes, outputs, strides) for v in (k, o, s)])
         x = x.shrink([*keep, *[b for _ in sizes for b in (None, None, (0, 1))]])
         x = x.reshape(*lead, *[v for k, o in zip(sizes, outputs) for v in (k, o)])
-        first = len(lead)
-        return x.permute(
-            *range(first), *[first + 2 * i + 1 for i in range(axes)], *[first + 2 * i for i in range(axes)]
-        )
+        first, last = len(lead), len(lead) + 2 * axes
+        return x.permute(*range(first), *range(first + 1, last, 2), *range(first, last, 2))
 
 
 __all__ = ["Movement", "arguments"]

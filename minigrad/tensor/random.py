@@ -16,10 +16,10 @@ from typing import Any, Self
 from ..dtype import DType, dtypes, to_dtype
 from ..engine.realize import recorder
 from ..helpers import prod
-from ..runtime.device import Buffer, canonical_name, default_device
+from ..runtime.device import Buffer
 from ..shape import build
 from ..uops import Ops, UOp, sint
-from .base import one_op
+from .base import device_name, one_op
 from .creation import sizes
 from .linalg import Linalg
 
@@ -100,7 +100,7 @@ class Random(Linalg):
         target = dtypes.default_float if dtype is None else to_dtype(dtype)
         if not target.is_float:
             raise TypeError(f"{what}: gives floats, not {target!r}")
-        return target, default_device() if device is None else canonical_name(device)
+        return target, device_name(device)
 
     @classmethod
     @one_op
@@ -117,14 +117,12 @@ class Random(Linalg):
         """Uniform numbers, low <= x < high; integers if the dtype is one."""
         target = dtypes.default_float if dtype is None else to_dtype(dtype)
         result = cls.rand(*shape, device=device, dtype=target if target.is_float else None) * (high - low) + low
-        return result.floor().cast(target).requires_grad_(bool(requires_grad)) if not target.is_float else \
-            result.requires_grad_(bool(requires_grad))
+        return (result if target.is_float else result.floor().cast(target)).requires_grad_(bool(requires_grad))
 
     @classmethod
     @one_op
-    def randn(
-        cls, *shape: Any, dtype: Any = None, device: str | None = None, requires_grad: bool | None = None
-    ) -> Self:
+    def randn(cls, *shape: Any, dtype: Any = None, device: str | None = None,
+              requires_grad: bool | None = None) -> Self:
         """Normal numbers of mean 0 and deviation 1, by Box and Muller."""
         target, name = cls._target(dtype, device, "randn")
         wide = dtypes.float64 if target is dtypes.float64 else dtypes.float32
@@ -151,7 +149,7 @@ class Random(Linalg):
             raise ValueError(f"randint: no integer x with {low!r} <= x < {high!r}")
         if low < target.min or high - 1 > target.max:
             raise ValueError(f"randint: {low}..{high - 1} does not fit {target!r}")
-        name = default_device() if device is None else canonical_name(device)
+        name = device_name(device)
         first, second = (build.cast(word, dtypes.uint64) for word in cls._random_words(sizes(shape, "randint"), name))
         span = high - low
         if span <= 1 << 32:  # the high half of a product: as even as 32 bits can be
@@ -174,33 +172,24 @@ class Random(Linalg):
     @classmethod
     def glorot_uniform(cls, *shape: Any, **options: Any) -> Self:
         """Uniform in ±sqrt(6 / (in + out)), Glorot and Bengio (2010); weights are (out, in, ...)."""
-        given = sizes(shape, "glorot_uniform")
-        fans = given[0] + prod(given[1:]) if given else 2
-        return cls._scaled(shape, (6 / fans) ** 0.5, options)
+        return cls._scaled(shape, (6 / sum(_fans(shape, "glorot_uniform"))) ** 0.5, options)
 
-    @classmethod
-    def xavier_uniform(cls, *shape: Any, **options: Any) -> Self:
-        """`glorot_uniform`."""
-        return cls.glorot_uniform(*shape, **options)
+    xavier_uniform = glorot_uniform
 
     @classmethod
     def xavier_normal(cls, *shape: Any, **options: Any) -> Self:
         """Normal of variance 2 / (in + out)."""
-        given = sizes(shape, "xavier_normal")
-        fans = given[0] + prod(given[1:]) if given else 2
-        return cls.normal(*shape, std=(2 / fans) ** 0.5, **options)
+        return cls.normal(*shape, std=(2 / sum(_fans(shape, "xavier_normal"))) ** 0.5, **options)
 
     @classmethod
     def kaiming_uniform(cls, *shape: Any, a: float = 0.01, **options: Any) -> Self:
         """Uniform of variance 2 / (1 + a²) / in, He et al. (2015), for leaky rectifiers of slope a."""
-        given = sizes(shape, "kaiming_uniform")
-        return cls._scaled(shape, (6 / (1 + a * a) / max(prod(given[1:]), 1)) ** 0.5, options)
+        return cls._scaled(shape, (6 / (1 + a * a) / _fans(shape, "kaiming_uniform")[0]) ** 0.5, options)
 
     @classmethod
     def kaiming_normal(cls, *shape: Any, a: float = 0.01, **options: Any) -> Self:
         """Normal of variance 2 / (1 + a²) / in."""
-        given = sizes(shape, "kaiming_normal")
-        return cls.normal(*shape, std=(2 / (1 + a * a) / max(prod(given[1:]), 1)) ** 0.5, **options)
+        return cls.normal(*shape, std=(2 / (1 + a * a) / _fans(shape, "kaiming_normal")[0]) ** 0.5, **options)
 
     def rand_like(self, *, dtype: Any = None) -> Self:
         return self.rand(*self.shape, dtype=dtype or self.dtype, device=self.device)
@@ -217,17 +206,20 @@ class Random(Linalg):
     def multinomial(self, num_samples: int = 1, replacement: bool = True) -> Self:
         """Positions drawn in proportion to weights along the last axis (of one or two), int32, with replacement."""
         if self.ndim not in (1, 2) or num_samples < 1 or not (replacement or num_samples == 1):
-            raise ValueError(
-                f"multinomial: {num_samples} samples of weights of shape {self.shape}, replacement={replacement}"
-            )
+            raise ValueError(f"multinomial: {num_samples} samples of weights of shape {self.shape}, {replacement=}")
         weights = self.unsqueeze(0) if self.ndim == 1 else self
         edges = weights.cast(dtypes.float32).cumsum(1)
         rows, columns = weights.shape
-        drawn = self.rand(rows, num_samples, 1, device=self.device) * edges.shrink(
-            [None, (columns - 1, columns)]
-        ).unsqueeze(1)
+        total = edges.shrink([None, (columns - 1, columns)]).unsqueeze(1)
+        drawn = self.rand(rows, num_samples, 1, device=self.device) * total
         positions = (edges.unsqueeze(1) <= drawn).sum(2).clip(max=columns - 1).cast(dtypes.int32)
         return positions.squeeze(0) if self.ndim == 1 else positions
+
+
+def _fans(shape: tuple[Any, ...], what: str) -> tuple[int, int]:
+    """(in, out) of weights (out, in, ...), each at least 1."""
+    out, *rest = sizes(shape, what) or (1,)
+    return max(prod(rest), 1), max(out, 1)  # type: ignore[type-var,return-value]
 
 
 def _uniform(first: UOp, second: UOp, dtype: DType, bits: int = 64) -> UOp:

@@ -73,11 +73,7 @@ class Reduce(Functions):
         self._require_elements(axis, "min")
         return self._reversed_order().max(axis, keepdim)._reversed_order()
 
-    def amax(self, axis: Axes = None, keepdim: Any = False) -> Self:
-        return self.max(axis, keepdim)
-
-    def amin(self, axis: Axes = None, keepdim: Any = False) -> Self:
-        return self.min(axis, keepdim)
+    amax, amin = max, min
 
     def any(self, axis: Axes = None, keepdim: Any = False) -> Self:
         """True if an element is not 0."""
@@ -144,9 +140,7 @@ class Reduce(Functions):
         if x.dtype.is_float:
             best = best | x.isnan()
         # counted from the end, so that the first one is the largest
-        shape = [1] * x.ndim
-        shape[a] = n
-        counter = self._wrap(build.reshape(build.iota(dtypes.int32, n), shape), self.device)
+        counter = x._counter(n, a, x.ndim)
         last = counter._operand(n, "argmax")
         found = (best.cast(dtypes.int32) * (last - counter)).max(a, keepdim=True)
         result = last - found
@@ -237,11 +231,8 @@ class Reduce(Functions):
 
     def _triangle(self, op: Ops, a: int) -> Self:
         """out[..., i, ...] = op over j <= i of x[..., j, ...] along axis a, all at once."""
-        n, rest = self.shape[a], (1,) * (self.ndim - a - 1)
-        counter = build.iota(dtypes.int32, n)
-        rows = build.stretch(build.reshape(counter, (n, 1, *rest)), (n, n, *rest))
-        columns = build.stretch(build.reshape(counter, (1, n, *rest)), (n, n, *rest))
-        mask = self._wrap(build.elementwise(Ops.CMPLT, rows, columns), self.device)
+        n, ndim = self.shape[a], self.ndim - a + 1
+        mask = self._counter(n, 0, ndim) < self._counter(n, 1, ndim)
         return mask.where(self._neutral(op), self.unsqueeze(a))._reduce(op, a + 1, False)
 
 

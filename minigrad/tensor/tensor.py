@@ -1,7 +1,7 @@
 """`Tensor`: all the methods, and the way out to Python and numpy."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Self
 
@@ -11,13 +11,13 @@ from ..dtype import dtypes, widen_bfloat16
 from ..engine.realize import host_read
 from ..gradient import gradient as gradient_of
 from ..gradient import leaves
-from ..helpers import EAGER
+from ..helpers import EAGER, GRAD
 from ..runtime.device import get_device
 from ..runtime.numpy import evaluate
 from ..shape import build
 from ..shape.shapetracker import ShapeTracker
 from ..uops import Ops, UOp
-from .base import leaf_tensors, live_tensors, mode, no_grad, unbound
+from .base import leaf_tensors, live_tensors, no_grad, unbound
 from .functional import Functional
 
 SHOWN = 1000  # elements from which on a printed tensor leaves some out
@@ -34,7 +34,7 @@ class Tensor(Functional):
 
     __slots__ = ()
 
-    no_grad = no_grad
+    no_grad = staticmethod(no_grad)
 
     # ---- values
 
@@ -140,7 +140,7 @@ class Tensor(Functional):
         if new.shape != self.shape and not (new.ndim == 0 and not isinstance(value, Tensor)):
             raise ValueError(f"assign: a value of shape {new.shape} to a tensor of shape {self.shape}")
         with no_grad():
-            self._write(ShapeTracker.from_shape(self.shape), new.detach()._stretched(tuple(self.shape), "assign"))
+            self._write(ShapeTracker.contiguous(self.shape), new.detach()._stretched(tuple(self.shape), "assign"))
         return self
 
     def replace(self, other: Tensor) -> Self:
@@ -160,10 +160,10 @@ class Tensor(Functional):
         if new.dtype.is_float and not self.dtype.is_float:
             raise TypeError(f"{what}: the result is {new.dtype!r}, the tensor {self.dtype!r}")
         new = new.cast(self.dtype)
-        if self.requires_grad and self.is_leaf and mode.recording:
+        if self.requires_grad and self.is_leaf and GRAD.value:
             raise RuntimeError(f"{what}: in-place change of a leaf that requires gradients: use no_grad() or detach()")
         if self._has_memory() or (self.requires_grad and self.is_leaf):
-            self._write(ShapeTracker.from_shape(self.shape), new)
+            self._write(ShapeTracker.contiguous(self.shape), new)
         else:  # nobody else can see the old value
             self._node, self._requires_grad = new._node, new._requires_grad
         return self
@@ -175,45 +175,6 @@ class Tensor(Functional):
         if build.split_view(self.uop)[0].op in (Ops.BUFFER, Ops.ASSIGN):
             return True
         return self._storage is not None and any(t._storage is self._storage and t is not self for t in live_tensors())
-
-    def __iadd__(self, other: Any) -> Self:
-        return self._in_place(self + other, "+=")
-
-    def __isub__(self, other: Any) -> Self:
-        return self._in_place(self - other, "-=")
-
-    def __imul__(self, other: Any) -> Self:
-        return self._in_place(self * other, "*=")
-
-    def __itruediv__(self, other: Any) -> Self:
-        return self._in_place(self / other, "/=")
-
-    def __ifloordiv__(self, other: Any) -> Self:
-        return self._in_place(self // other, "//=")
-
-    def __imod__(self, other: Any) -> Self:
-        return self._in_place(self % other, "%=")
-
-    def __ipow__(self, other: Any) -> Self:
-        return self._in_place(self ** other, "**=")
-
-    def __imatmul__(self, other: Any) -> Self:
-        return self._in_place(self @ other, "@=")
-
-    def __iand__(self, other: Any) -> Self:
-        return self._in_place(self & other, "&=")
-
-    def __ior__(self, other: Any) -> Self:
-        return self._in_place(self | other, "|=")
-
-    def __ixor__(self, other: Any) -> Self:
-        return self._in_place(self ^ other, "^=")
-
-    def __ilshift__(self, other: Any) -> Self:
-        return self._in_place(self << other, "<<=")
-
-    def __irshift__(self, other: Any) -> Self:
-        return self._in_place(self >> other, ">>=")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """The same values in memory of their own, a leaf if this requires gradients; the history is not copied."""
@@ -239,9 +200,8 @@ class Tensor(Functional):
         results = []
         for target, node in zip(targets, found):
             if node is None:
-                raise RuntimeError(
-                    f"gradient: the tensor of shape {self.shape} does not depend on the target of shape {target.shape}"
-                )
+                raise RuntimeError(f"gradient: the tensor of shape {self.shape} does not depend on the target of shape "
+                                   f"{target.shape}")
             results.append(target._result(node, self))
         return results
 
@@ -253,9 +213,7 @@ class Tensor(Functional):
         ValueError for a gradient that does not fit.
         """
         if not self.requires_grad:
-            raise RuntimeError(
-                f"backward: the tensor of shape {self.shape} depends on no tensor that requires gradients"
-            )
+            raise RuntimeError(f"backward: the tensor of shape {self.shape} depends on none that requires gradients")
         seed = self._seed(gradient, "backward")
         numbers = leaves(self._node)
         _refuse_replayed(numbers)
@@ -275,15 +233,12 @@ class Tensor(Functional):
     def _seed(self, gradient: Tensor | None, what: str) -> UOp:
         if gradient is None:
             if self.numel() != 1:
-                raise ValueError(
-                    f"{what}: a tensor of shape {self.shape} is no scalar: give the gradient of what it flows into"
-                )
+                raise ValueError(f"{what}: a tensor of shape {self.shape} is no scalar: give the gradient of what it "
+                                 f"flows into")
             return build.full(self.dtype, 1.0, self.shape)
         if gradient.shape != self.shape or gradient.dtype is not self.dtype:
-            raise ValueError(
-                f"{what}: a gradient of shape {gradient.shape} and {gradient.dtype!r} for a tensor of "
-                f"shape {self.shape} and {self.dtype!r}"
-            )
+            raise ValueError(f"{what}: a gradient of shape {gradient.shape} and {gradient.dtype!r} for a tensor of "
+                             f"shape {self.shape} and {self.dtype!r}")
         return gradient._node
 
 
@@ -292,5 +247,16 @@ def _refuse_replayed(numbers: Iterable[int]) -> None:
         raise RuntimeError("a gradient reaches a result of a jitted function, of which a replay keeps no history: call "
                            "backward() inside of the function, or compute the result under no_grad() or detach() it")
 
+
+def _in_place_operator(name: str, symbol: str) -> Callable[[Tensor, Any], Tensor]:
+    """`__iadd__` and its like, from `__add__`."""
+    operation = getattr(Tensor, f"__{name}__")
+    return lambda self, other: self._in_place(operation(self, other), symbol)
+
+
+for _name, _symbol in (("add", "+="), ("sub", "-="), ("mul", "*="), ("truediv", "/="), ("floordiv", "//="),
+                       ("mod", "%="), ("pow", "**="), ("matmul", "@="), ("and", "&="), ("or", "|="), ("xor", "^="),
+                       ("lshift", "<<="), ("rshift", ">>=")):
+    setattr(Tensor, f"__i{_name}__", _in_place_operator(_name, _symbol))
 
 __all__ = ["Tensor", "no_grad"]
