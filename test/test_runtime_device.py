@@ -190,7 +190,6 @@ def test_a_mapped_file_is_read_at_any_alignment(tmp_path: Path) -> None:
     file = map_file(path)
     buffer = file.buffer(3, (10, 100), dtypes.float32)
     assert file[:3] == b"abc" and buffer.ptr % 4 == 3 and buffer.readonly and len(file) == 4003
-    file.will_need(3, 4000)
     del file
     gc.collect()
     assert (buffer.numpy().reshape(-1) == values).all()
@@ -216,7 +215,6 @@ def test_empty_files_missing_files_and_folders(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     empty = map_file(tmp_path / "empty")
     assert empty.size == 0 and empty[:10] == b"" and empty.buffer(0, (0,), dtypes.float32).numpy().size == 0
-    empty.will_need()
     with pytest.raises(ValueError):
         empty.buffer(0, (1,), dtypes.uint8)
     with pytest.raises(OSError):

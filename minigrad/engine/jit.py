@@ -59,7 +59,6 @@ R = TypeVar("R")
 
 MOST_ENTRIES = 16       # combinations of arguments that a function is remembered for
 MOST_CAPTURES = 4       # graphs for one combination: states of what else the function reads
-STRIKES = 2             # recordings that differ without a cause before JitError is raised
 FLAGS = (ALLOW_TF32, DEV, EAGER, NOFUSE, NOOPT)  # what decides the graph besides the function
 EXACT = (int, str, bool, types.NoneType)
 
@@ -177,7 +176,6 @@ class Entry:
         self.previous: Session | None = None
         self.guards: Guards | None = None       # at the end of the previous recording
         self.settled = False                    # the previous call changed nothing that it reads
-        self.strikes = 0
 
 
 class TinyJit(Jitted, Generic[P, R]):
@@ -323,10 +321,8 @@ class TinyJit(Jitted, Generic[P, R]):
 
     def _capture(self, entry: Entry, session: Session) -> None:
         """Makes a graph of two equal calls, unless a replay could not do what the call did."""
-        entry.strikes = 0
         recorded = session.recording
         if recorded.host_line is not None:
-            entry.strikes += 1
             raise JitError(f"jit {self.name}: the value of a tensor is read at {recorded.host_line}: a replay "
                            "cannot do that. Return the tensor and read it outside")
         if session.odd is not None:

@@ -57,14 +57,6 @@ class MappedFile:
                              f"but the file has {self.size} bytes")
         return Buffer.external(self, self._address + offset, shape, dtype, device=device)
 
-    def will_need(self, offset: int = 0, nbytes: int | None = None) -> None:
-        """Tell the system to start reading a part of the file (default: all of it) ahead of its use."""
-        if self._map is not None and hasattr(mmap, "MADV_WILLNEED"):
-            start = offset & -mmap.PAGESIZE
-            end = self.size if nbytes is None else min(self.size, offset + nbytes)
-            if start < end:
-                self._map.madvise(mmap.MADV_WILLNEED, start, end - start)
-
 
 def map_file(path: PathLike) -> MappedFile:
     """Map a file for reading. OSError if it cannot be read, ValueError if it is no plain file."""
