@@ -345,7 +345,7 @@ class LoadedGraph:
         if dtype_fits and (base.arg.size, base.dtype, unbind(view)) == (expected.size, expected.dtype,
                                                                         expected.tracker):
             return tensor
-        packed = expected.tracker.contiguous and prod(expected.tracker.shape) == expected.size
+        packed = expected.tracker.is_contiguous and prod(expected.tracker.shape) == expected.size
         if dtype_fits and packed and view.shape == expected.tracker.shape \
                 and number not in self.captured.overwritten_arguments:
             return tensor.contiguous().realize()

@@ -77,7 +77,8 @@ def load_state_dict(model: Any, state: Mapping[str, Tensor], strict: bool = True
     shared = [name for name in own if name in state]
     for name in shared:
         if own[name].shape != state[name].shape:
-            raise ValueError(f"load_state_dict: {name!r} has shape {state[name].shape}, not {own[name].shape}")
+            raise ValueError(f"load_state_dict: {name!r} has shape {state[name].shape}, "
+                             f"the model's is {own[name].shape}")
     for name in shared:
         own[name].replace(state[name].to(own[name].device))
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from operator import mul
-from typing import Any, TypeGuard
+from typing import Any
 from weakref import WeakValueDictionary
 
 from ..uops import UOp, sint
@@ -43,11 +43,6 @@ def entry(value: Any) -> sint:
         return int(value.__index__())
     except AttributeError:
         raise TypeError(f"shape entries are integers, got {value!r} of type {type(value).__name__}") from None
-
-
-def is_plain(values: tuple[sint, ...]) -> TypeGuard[tuple[int, ...]]:
-    """True if none is symbolic."""
-    return {int}.issuperset(map(type, values))
 
 
 def suffix_products(shape: Sequence[sint]) -> tuple[sint, ...]:
@@ -344,26 +339,6 @@ def solve(coefficient: int, low: sint, high: sint, within: Interval) -> Interval
     return within[0] if le(first, within[0]) else entry(first), within[1] if le(within[1], stop) else entry(stop)
 
 
-def regroup(shape: tuple[int, ...], strides: tuple[int, ...], new_shape: tuple[int, ...]) -> list[int] | None:
-    """The strides of a reshape without a mask, or None: what `merge` finds anyway, in a third of the time."""
-    runs: list[tuple[int, int]] = []  # (size, stride) of axes that are one, innermost first
-    for size, stride in zip(reversed(shape), reversed(strides)):
-        if runs and stride == runs[-1][0] * runs[-1][1]:
-            runs[-1] = runs[-1][0] * size, runs[-1][1]
-        elif size != 1:
-            runs.append((size, stride))
-    result: list[int] = []
-    remaining, left, step = iter(runs), 1, 0
-    for size in reversed(new_shape):
-        if left == 1 and size != 1:
-            left, step = next(remaining)
-        if left % size:
-            return None
-        result.append(step if size != 1 else 0)
-        left, step = left // size, step * size
-    return result[::-1]
-
-
 @lru_cache(MEMO_SIZE)
 def merge(inner: View, outer: View) -> View | None:
     """The one view that reads through `outer`, whose base is `inner`'s elements, row-major; None if there is none."""
@@ -371,10 +346,6 @@ def merge(inner: View, outer: View) -> View | None:
         return outer
     if inner.reads_nothing:
         return View(outer.shape, outer.strides, 0, ((0, 0),) * len(outer.shape)) if outer.shape else None
-    shape, steps, new_shape = inner.shape, inner.strides, outer.shape
-    if inner.mask is None and outer.is_contiguous and is_plain(shape) and is_plain(steps) and is_plain(new_shape):
-        plain = regroup(shape, steps, new_shape)
-        return None if plain is None else View(new_shape, plain, inner.offset)
     offset = inner.offset
     strides: list[sint] = [0] * len(outer.shape)
     region: list[Interval] | None = None

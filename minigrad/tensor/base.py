@@ -404,40 +404,35 @@ def _readers_of_old_versions(assigned: set[UOp], known: dict[Base, UOp]) -> list
     """Tensors outside of `known` whose values need memory as it was before these assignments; grows `assigned` by
     theirs.
     """
-    others = [t for t in live_tensors() if t not in known and not _is_untouched(t)]  # by identity: tensors hash so
+    # each node is read once: another thread may put another in its place. Constants and counters need no memory
+    others = [(t, t.uop) for t in live_tensors() if t not in known]  # by identity: tensors hash so
+    others = [(t, uop) for t, uop in others if split_view(uop)[0].op not in (Ops.CONST, Ops.IOTA)]
     found: list[Base] = []
     while True:
         old = {u.src[0] for u in assigned}
         reads: dict[UOp, bool] = {}
-        for u in value_order([t.uop for t in others]):
+        for u in value_order([uop for _, uop in others]):
             # what an assignment under way does to its own base is no reading
             sources = u.src[:1] if u.op is Ops.DETACH else u.src
             reads[u] = u not in assigned and any(s in old or reads[s] for s in sources)
-        more = [t for t in others if reads[t.uop] or t.uop in old]
+        more = {id(t): uop for t, uop in others if reads[uop] or uop in old}
         if not more:
             return found
-        found += more
-        taken = set(map(id, more))
-        others = [t for t in others if id(t) not in taken]
-        added = {u for u in value_order([t.uop for t in more]) if u.op is Ops.ASSIGN} - assigned
+        found += [t for t, _ in others if id(t) in more]
+        others = [(t, uop) for t, uop in others if id(t) not in more]
+        added = {u for u in value_order(more.values()) if u.op is Ops.ASSIGN} - assigned
         if not added:
             return found
         assigned |= added
 
 
-def _is_untouched(tensor: Base) -> bool:
-    """Constants and counters: no memory is involved."""
-    node = split_view(tensor.uop)[0]
-    return node.op is Ops.CONST or node.op is Ops.IOTA
-
-
 def _substitute(tensors: Iterable[Base], replaced: dict[UOp, UOp]) -> None:
-    """Replace nodes in the graphs (and histories) of tensors."""
+    """Replace nodes in the graphs (and histories) of tensors. Those without such nodes may be other threads'."""
     if not replaced:
         return
-    tensors = list(tensors)
+    nodes = [(t, t._node) for t in tensors]
     done: dict[UOp, UOp] = dict(replaced)
-    stack: list[tuple[UOp, bool]] = [(t._node, False) for t in tensors]
+    stack: list[tuple[UOp, bool]] = [(node, False) for _, node in nodes]
     while stack:
         node, ready = stack.pop()
         if node in done:
@@ -453,8 +448,9 @@ def _substitute(tensors: Iterable[Base], replaced: dict[UOp, UOp]) -> None:
             done[node] = viewed(src[0], node.arg)
         else:
             done[node] = node.replace(src=src)
-    for tensor in tensors:
-        tensor._node = done[tensor._node]
+    for tensor, node in nodes:
+        if done[node] is not node:
+            tensor._node = done[node]
 
 
 def unbound(shape: Iterable[sint]) -> tuple[int, ...]:

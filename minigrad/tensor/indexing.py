@@ -31,31 +31,29 @@ class Indexing(Creation):
 
     def __getitem__(self, index: Any) -> Self:
         """See the module."""
-        view, tensors, mask, front = self._parse(index)
-        if mask is not None:
-            raise IndexError(f"index: a bool tensor of shape {mask.shape} selects a number of elements that is known "
+        items = self._items(index)
+        if self._mask_of(items) is not None:
+            raise IndexError(f"index: a bool tensor of shape {self.shape} selects a number of elements that is known "
                              f"only when it runs; use where or masked_select")
-        result = self._view(build.viewed(self._node, view)) if view is not None else self
+        view, tensors, front = self._view_of(items)
+        result = self._view(build.viewed(self._node, view))
         return result._take(tensors, front) if tensors else result
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Write values, broadcast and cast to this tensor's dtype. Views of the same memory see them."""
-        view, tensors, mask, front = self._parse(index)
+        items = self._items(index)
         given = value if isinstance(value, Indexing) else self._of_value(value)
         if given.device != self.device:
             raise ValueError(f"setitem: a value on {given.device} for a tensor on {self.device}")
         given = given.cast(self.dtype)
-        whole = ShapeTracker.contiguous(self.shape)
+        mask = self._mask_of(items)
         if mask is not None:
-            self._write(whole, mask.where(given, self.detach() if not self.requires_grad else self))
+            self._write(ShapeTracker.contiguous(self.shape), mask.where(given, self))
             return
-        if not tensors:
-            region = whole if view is None else view
-            self._write(region, given._stretched(tuple(region.shape), "setitem"))
-            return
-        target = self if view is None else self._view(build.viewed(self._node, view))
-        changed = target._put(tensors, given, front)
-        self._write(whole if view is None else view, changed)
+        view, tensors, front = self._view_of(items)
+        if tensors:
+            given = self._view(build.viewed(self._node, view))._put(tensors, given, front)
+        self._write(view, given._stretched(tuple(view.shape), "setitem"))
 
     def _of_value(self, value: Any) -> Self:
         if isinstance(value, (bool, int, float)):
@@ -65,68 +63,50 @@ class Indexing(Creation):
     def _stretched(self, shape: tuple[sint, ...], what: str) -> Self:
         """Broadcast to exactly a shape; leading axes of size 1 may be left out, as numpy does when it assigns."""
         own = tuple(self.shape)
-        while len(own) > len(shape) and isinstance(own[0], int) and own[0] == 1:
+        while len(own) > len(shape) and own[0] == 1:
             own = own[1:]
-        fits = len(own) <= len(shape) and all(n is m or n == m or (isinstance(n, int) and n == 1)
-                                              for n, m in zip(own[::-1], shape[::-1]))
-        if not fits:
+        if len(own) > len(shape) or any(n not in (1, m) for n, m in zip(own[::-1], shape[::-1])):
             raise ValueError(f"{what}: a value of shape {self.shape} does not broadcast to {shape}")
         return self._view(build.stretch(build.reshape(self._node, own), shape))
 
     # ---- what an index means
 
-    def _parse(self, index: Any) -> tuple[ShapeTracker | None, dict[int, Self], Self | None, bool]:
-        """(view, {axis of the view: index tensor}, bool mask over everything, do the index's axes go in front?).
+    def _items(self, index: Any) -> list[Any]:
+        return [self._index_item(item) for item in (index if isinstance(index, tuple) else (index,))]
 
-        The view has the axes that slices leave.
-        """
-        items = list(index) if isinstance(index, tuple) else [index]
-        items = [self._index_item(item) for item in items]
-        if len(items) == 1 and isinstance(items[0], Indexing) and items[0].dtype is dtypes.bool:
-            if tuple(items[0].shape) != tuple(self.shape):
-                raise IndexError(f"index: a bool tensor of shape {items[0].shape} over shape {self.shape}")
-            return None, {}, items[0], False  # type: ignore[return-value]
+    def _mask_of(self, items: list[Any]) -> Self | None:
+        """The bool tensor over all of self that an index consists of, if it is one."""
+        if len(items) != 1 or not isinstance(items[0], Indexing) or items[0].dtype is not dtypes.bool:
+            return None
+        if tuple(items[0].shape) != tuple(self.shape):
+            raise IndexError(f"index: a bool tensor of shape {items[0].shape} over shape {self.shape}")
+        return items[0]  # type: ignore[return-value]
+
+    def _view_of(self, items: list[Any]) -> tuple[ShapeTracker, dict[int, Self], bool]:
+        """(the view that slices, integers and None leave, {axis of it: index tensor}, do their axes go in front?)."""
         used = sum(1 for item in items if item is not None and item is not Ellipsis)
         if used > self.ndim:
             raise IndexError(f"index: {used} indices for shape {self.shape}")
-        if sum(1 for item in items if item is Ellipsis) > 1:
+        dots = [i for i, item in enumerate(items) if item is Ellipsis]
+        if len(dots) > 1:
             raise IndexError("index: more than one ...")
-        if Ellipsis not in [item if item is Ellipsis else None for item in items]:
-            items.append(Ellipsis)
-        where = next(i for i, item in enumerate(items) if item is Ellipsis)
-        items[where:where + 1] = [slice(None)] * (self.ndim - used)
-        return self._view_of_items(items)
-
-    def _view_of_items(self, items: list[Any]) -> tuple[ShapeTracker | None, dict[int, Self], None, bool]:
-        bounds: list[tuple[sint, sint]] = []
-        steps: list[int] = []
-        axis = 0
-        for item in items:
-            if item is None:
-                continue
-            low, high, step = self._range_of(item, axis)
-            bounds.append((low, high))
-            steps.append(step)
-            axis += 1
-        tracker = ShapeTracker.contiguous(self.shape).shrink(bounds) if bounds else ShapeTracker.contiguous(self.shape)
-        tracker = _stepped(tracker, steps)
+        first, stop = (dots[0], dots[0] + 1) if dots else (len(items), len(items))
+        items = [*items[:first], *[slice(None)] * (self.ndim - used), *items[stop:]]
+        ranges = [self._range_of(item, axis) for axis, item in enumerate(x for x in items if x is not None)]
+        tracker = ShapeTracker.contiguous(self.shape).shrink([(low, high) for low, high, _ in ranges])
+        tracker = _stepped(tracker, [step for _, _, step in ranges])
         # integers drop their axis, None makes one
-        shape: list[sint] = []
-        tensors: dict[int, Self] = {}
-        axis = 0
+        sizes, shape, tensors = iter(tracker.shape), list[sint](), dict[int, Self]()
         for item in items:
-            if item is None:
-                shape.append(1)
-                continue
+            size = 1 if item is None else next(sizes)
             if isinstance(item, Indexing):
                 tensors[len(shape)] = item  # type: ignore[assignment]
             if not isinstance(item, (int, UOp)):
-                shape.append(tracker.shape[axis])
-            axis += 1
+                shape.append(size)
         # as numpy: index tensors, and integers beside them, that are no neighbours send their axes to the front
         places = [i for i, item in enumerate(items) if isinstance(item, (int, UOp, Indexing))]
         front = bool(tensors) and places[-1] - places[0] + 1 != len(places)
-        return tracker.reshape(shape), tensors, None, front
+        return tracker.reshape(shape), tensors, front
 
     def _index_item(self, item: Any) -> Any:
         """An item in one of its forms: None, Ellipsis, int, UOp, slice, or a tensor of integers or bools."""

@@ -36,7 +36,9 @@ _age = itertools.count()
 
 def _forget(ref: _Ref) -> None:
     if _table.get(ref.key) is ref:
-        del _table[ref.key]
+        removed = _table.pop(ref.key, ref)
+        if removed is not ref:  # another thread has made the node anew
+            _table.setdefault(ref.key, removed)
 
 
 class UOp:
@@ -402,20 +404,12 @@ def _product(factors: Iterable[UOp]) -> UOp:
 
 def _multiply(a: UOp, b: UOp) -> UOp:
     (c1, d1), (c2, d2) = linear(a), linear(b)
-    if not d2:
-        return from_linear(c1 * c2, {atom: k * c2 for atom, k in d1.items()} if c2 else {})
-    if not d1:
-        return from_linear(c1 * c2, {atom: k * c1 for atom, k in d2.items()} if c1 else {})
-    terms: dict[UOp, int] = {}
-    for atom, k in d1.items():
-        if c2:
-            terms[atom] = terms.get(atom, 0) + k * c2
-        for other, m in d2.items():
+    terms = {atom: k * c2 for atom, k in d1.items()}
+    for other, m in d2.items():
+        terms[other] = terms.get(other, 0) + m * c1
+        for atom, k in d1.items():
             both = _product(_factors(atom) + _factors(other))
             terms[both] = terms.get(both, 0) + k * m
-    if c1:
-        for other, m in d2.items():
-            terms[other] = terms.get(other, 0) + m * c1
     return from_linear(c1 * c2, {atom: k for atom, k in terms.items() if k})
 
 
