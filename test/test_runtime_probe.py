@@ -21,7 +21,7 @@ def test_rates_are_those_of_a_processor() -> None:
 
 
 def test_a_roofline_takes_the_longer_of_both_times() -> None:
-    roofline = Roofline(100.0, 100.0, 1000.0, 2)
+    roofline = Roofline(100.0, 100.0, 1000.0, 1.0, 1.0, 1.0, 2)
     assert roofline.time(1000, 1) == 1.0 and roofline.time(1, 1000) == 10.0
 
 
@@ -30,7 +30,7 @@ def test_a_machine_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     def measure(threads: int) -> Roofline:
         calls.append(threads)
-        return Roofline(1.0, 2.0, 3.0, threads)
+        return Roofline(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, threads)
 
     monkeypatch.setattr(probe, "_measure", measure)
     with Context(CACHEDIR=str(tmp_path), CACHE=1, THREADS=2):

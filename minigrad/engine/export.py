@@ -77,13 +77,13 @@ class Writer:
         self.outputs = [leaf for leaf in leaves(found.result) if isinstance(leaf, Made)]
         self.direct: dict[int, int] = {}                # memory that is the caller's: number of the output
         for i, leaf in enumerate(self.outputs):
-            if leaf.tracker is not None and not leaf.tracker.contiguous:
+            if leaf.tracker is not None and not leaf.tracker.is_contiguous:
                 raise GraphError(f"output {i} is a view that is not contiguous: return .contiguous() of it")
             memory = found.memory[leaf.number]
             if memory.kind == "fresh" and memory.root is None:
                 self.direct.setdefault(leaf.number, i)
         for i, expected in enumerate(found.captured.expected):
-            if not expected.tracker.contiguous:
+            if not expected.tracker.is_contiguous:
                 raise GraphError(f"argument {i} is a view that is not contiguous: record the graph with .contiguous()")
         self._plan_block()
 

@@ -77,11 +77,14 @@ void probe_fma(void *const *buffers, const long *variables, long lo, long hi, ch
 
 @dataclass(frozen=True)
 class Roofline:
-    """Limits of this machine, a second, with all its threads: bytes, or float32 operations."""
+    """Limits of this machine, a second: bytes, or float32 operations. `one_`: of one thread, the others: of all."""
 
     read_bandwidth: float
     copy_bandwidth: float
     flops: float
+    one_read_bandwidth: float
+    one_copy_bandwidth: float
+    one_flops: float
     threads: int
 
     def time(self, operations: float, nbytes: float) -> float:
@@ -153,16 +156,19 @@ def flops_now(threads: int | None = None, seconds: float = 0.15) -> float:
 
 
 def _measure(threads: int) -> Roofline:
-    return Roofline(read_bandwidth_now(threads), copy_bandwidth_now(threads), flops_now(threads), threads)
+    all_read, all_copy, all_flops = read_bandwidth_now(threads), copy_bandwidth_now(threads), flops_now(threads)
+    if threads == 1:
+        return Roofline(all_read, all_copy, all_flops, all_read, all_copy, all_flops, 1)
+    return Roofline(all_read, all_copy, all_flops, read_bandwidth_now(1), copy_bandwidth_now(1), flops_now(1), threads)
 
 
 _known: dict[int, Roofline] = {}
 
 
 def probe(refresh: bool = False) -> Roofline:
-    """The machine's limits for the current number of threads, from memory, from disk, or measured in about a second."""
+    """The machine's limits for the current number of threads, from memory, from disk, or measured in about 2 s."""
     threads = thread_count()
-    key = f"roofline 2 {machine_key(find_compiler())} {threads} " \
+    key = f"roofline 1 {machine_key(find_compiler())} {threads} " \
           f"{hashlib.sha256(repr(physical_cpus()).encode()).hexdigest()[:16]}"
     if threads not in _known and not refresh:
         try:
