@@ -30,7 +30,7 @@ from kernel_cases import (
 from minigrad.codegen import nest
 from minigrad.codegen.linearize import linearize
 from minigrad.codegen.lower import Loops, lower_ast
-from minigrad.codegen.opts import Peel, Split, Thread, Upcast, Vector
+from minigrad.codegen.opts import Merge, Peel, Split, Thread, Upcast, Vector
 from minigrad.codegen.pipeline import Lowered, lower_kernel
 from minigrad.codegen.place import Bound, Place
 from minigrad.codegen.simplify import simplify
@@ -122,6 +122,15 @@ def test_columns_are_taken_a_block_of_lanes_at_a_time() -> None:
     lowered = lower_kernel(one("test", transposed(softmax(transposed(param(1, (256, 256)))))).ast, TARGET)
     scalars = [u for u in lowered.linear.ops if u.op is Ops.LOAD and u.dtype.count == 1]
     assert not scalars and any(u.op is Ops.LOAD for u in lowered.linear.ops)
+
+
+def test_a_sum_over_two_axes_of_its_inputs_is_packed_as_one_over_one() -> None:
+    """The gradient of a weight sums over batch and sequence, which lie one behind the other in both operands."""
+    x, dy = Tensor.empty(4, 64, 128), Tensor.empty(4, 64, 256)
+    schedule, _ = create_schedule([Tensor.einsum("bto,bti->oi", dy, x)._node], Buffer)
+    (kernel,) = schedule.kernels
+    opts = lower_kernel(kernel.ast, TARGET).opts
+    assert any(isinstance(opt, Merge) for opt in opts) and any(isinstance(opt, Place) for opt in opts)
 
 
 def test_lanes_leave_no_rest_where_three_vectors_do_not() -> None:

@@ -9,6 +9,7 @@ from graph_builder import G, HostBuffer, attention, case, cross_entropy, heads
 from minigrad.dtype import dtypes
 from minigrad.schedule import Reason, Schedule, create_schedule
 from minigrad.schedule.cost import Costs
+from minigrad.tensor import Tensor
 from minigrad.uops import Ops, UOp, toposort
 
 COSTS = Costs(cores=2, l2=2 << 20)
@@ -39,6 +40,14 @@ def reasons(schedule: Schedule) -> list[str]:
                                   "attention 4096", "conv", "one-hot embedding", "flip 40"])
 def test_one_kernel(name: str) -> None:
     assert len(big(name).kernels) == 1
+
+
+def test_products_that_only_parts_of_a_kernel_need_get_kernels_of_their_own() -> None:
+    """As where the gradients of slices are put together: loops around a mask could not be tiled."""
+    x, y, z = Tensor.empty(128, 256), Tensor.empty(256, 128), Tensor.empty(256, 128)
+    joined = (x @ y).pad((None, (0, 128))) + (x @ z).pad((None, (128, 0)))
+    schedule = create_schedule([joined._node], HostBuffer, COSTS)[0]
+    assert reasons(schedule) == ["heavy", "heavy", "output"]
 
 
 def test_a_single_long_row_is_cut_for_the_cores() -> None:

@@ -189,21 +189,28 @@ class Merge(Opt):
         root = self._merged(loops, pairs) if pairs else None
         assert root is not None, "apply without check"
         loops.root = root
+        for u in nest.order(root):  # inputs go by the shapes by which they are now addressed
+            if u.op is Ops.PARAM:
+                loops.values[f"p{u.arg.slot}"] = u
 
 
 def _flat_access(u: UOp, both: UOp) -> UOp:
-    """An access whose indices divide `both` addresses its buffer as one dimension."""
+    """An access whose indices divide `both` addresses those dimensions of its buffer as one."""
     if u.op not in (Ops.LOAD, Ops.STORE):
         return u
     memory, indices = nest.access(u)
-    if memory.op is not Ops.PARAM or len(indices) < 2 or not any(
-            x.op in (Ops.IDIV, Ops.MOD) and both in nest.free(x) for i in indices for x in toposort(i)):
+    divided = [a for a, i in enumerate(indices)
+               if any(x.op in (Ops.IDIV, Ops.MOD) and both in nest.free(x) for x in toposort(i))]
+    if memory.op is not Ops.PARAM or len(divided) < 2:
         return u
-    flat, size = flatten(indices, memory.arg.shape)
-    param = memory.replace(arg=type(memory.arg)(memory.arg.slot, (size,)))
+    first, last = divided[0], divided[-1] + 1
+    shape = memory.arg.shape
+    flat, size = flatten(indices[first:last], shape[first:last])
+    param = memory.replace(arg=type(memory.arg)(memory.arg.slot, (*shape[:first], size, *shape[last:])))
+    indices = (*indices[:first], flat, *indices[last:])
     if u.op is Ops.LOAD:
-        return nest.load(param, (flat,), nest.waits_of(u))
-    return nest.store(param, u.src[1], (flat,), u.src[2], u.arg)
+        return nest.load(param, indices, nest.waits_of(u))
+    return nest.store(param, u.src[1], indices, u.src[2], u.arg)
 
 
 def flatten(indices: tuple[UOp, ...], shape: tuple[int, ...]) -> tuple[UOp, int]:

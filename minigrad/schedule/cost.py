@@ -37,6 +37,7 @@ class Costs:
     reduce_again: float = 3.0       # repeating a reduce inside of a kernel costs more than its operations
     own_kernel: float = 4.0         # a reduce that is this much more work than storing it gets loops of its own,
     long: float = 520.0             # if an element is more operations than this
+    masked: float = 64.0            # a reduce that parts of its kernel do not need: loops around a mask have no tile
     nodes: int = 300                # caps of one kernel
     reduces: int = 8
     indexings: int = 4

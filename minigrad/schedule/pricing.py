@@ -104,6 +104,8 @@ class Pricer:
             first = self.computing(node, nest, sites, evaluations[0])
             distinct = self.demand(node, sites, evaluations) - self.demand(node, sites[:1], evaluations)
             cost = min(cost, first + (total - evaluations[0]) * OPERATIONS.get(node.op, 1) + max(0.0, distinct))
+        if is_reduce and work.own[node] > costs.masked and any(site.share < 1.0 for site in sites):
+            return Inside(math.inf, None, Reason.HEAVY)
         if self.is_heavy(node, buffer) and any(site.level.parent is not None and site.where.ranges for site in sites):
             return Inside(math.inf, None, Reason.HEAVY)
         if (len(sites) == 1 and total <= size * 1.05) or work.repeat[node] <= costs.plain:
