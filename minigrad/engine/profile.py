@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 from ..helpers import DEBUG
 from ..runtime.device import Device, devices_in_use
-from ..runtime.probe import probe
 from ..uops import sint
 from ..uops.symbolic import evaluate
 
@@ -154,11 +153,8 @@ class Roofs:
 
 
 def roofs_of(device: Device) -> Roofs | None:
-    """The device's roofs; None for one that does not compute on this machine's cores."""
-    if not device.is_host or device.interprets:
-        return None
-    measured = probe()
-    return Roofs(measured.read_bandwidth, measured.flops)
+    found = device.roofs()
+    return None if found is None else Roofs(*found)
 
 
 def kernel_line(number: int, device: str, name: str, launch_size: int, line: str, seconds: float, operations: int,

@@ -331,6 +331,10 @@ class Device(ABC):
         """One line for DEBUG=1."""
         return self.name
 
+    def roofs(self) -> tuple[float, float] | None:
+        """(bytes read a second, float32 operations a second) at most; None where they are not known."""
+        return None
+
     def remark(self) -> str:
         """What DEBUG=2 adds to the line of the kernel that ran last."""
         return ""
