@@ -10,7 +10,8 @@ import time
 import numpy as np
 
 from minigrad.engine.jit import TinyJit
-from minigrad.tensor import Tensor
+from minigrad.helpers import GRAD, SPEC, Context
+from minigrad.tensor import Tensor, no_grad
 
 PATIENCE = 60.0  # seconds, on a busy machine
 
@@ -203,3 +204,22 @@ def test_two_processes_fill_one_cache_at_once(tmp_path) -> None:
     for process in running:
         _, error = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, error.decode()
+
+
+def test_a_function_that_sets_flags_may_be_entered_by_several_threads() -> None:
+    both, first_left, seen = threading.Barrier(2), threading.Event(), {}
+
+    @no_grad()
+    def inside(number: int) -> None:
+        both.wait(30)
+        if number:
+            first_left.wait(30)
+
+    def work(number: int) -> None:
+        with Context(SPEC=5 + number):
+            inside(number)
+            seen[number] = SPEC.value, GRAD.value
+            first_left.set()
+
+    in_threads(lambda: work(0), lambda: work(1))
+    assert seen == {0: (5, 1), 1: (6, 1)}

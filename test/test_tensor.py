@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import itertools
+import sys
 import threading
 import weakref
 from typing import Any
@@ -502,8 +503,13 @@ def test_two_threads_record_and_realize() -> None:
             results[number] = x.tolist()
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # they take turns as often as can be
+    try:
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+    finally:
+        sys.setswitchinterval(usual)
     assert results == {n: [n + 10.0] * 4 for n in range(4)}

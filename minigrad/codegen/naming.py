@@ -18,11 +18,8 @@ def kernel_name(ast: UOp, root: UOp) -> str:
                 reduced.append(n)
     if any(isinstance(s.arg, ScatterArg) for s in ast.src):
         kind = "scatter"
-    elif (
-        any(u.op is Ops.EXP for u in order)
-        and any(_is_product(u) for u in reduces)
-        and any(u.arg.op is Ops.MAX for u in reduces)
-    ):
+    elif (any(u.op is Ops.EXP for u in order) and any(_is_product(u) for u in reduces)
+          and any(u.arg.op is Ops.MAX for u in reduces)):
         kind = "attention"
     elif any(_is_product(u) for u in reduces):
         kind = "matmul" if len(outputs) > 1 else "matvec"
@@ -44,9 +41,5 @@ def _is_product(reduce: UOp) -> bool:
     value = reduce.src[0]
     while value.op is Ops.CAST:
         value = value.src[0]
-    return (
-        reduce.arg.op is Ops.ADD
-        and value.op is Ops.MUL
-        and all(s.op is Ops.VIEW for s in value.src)
-        and value.src[0] is not value.src[1]
-    )
+    return (reduce.arg.op is Ops.ADD and value.op is Ops.MUL and all(s.op is Ops.VIEW for s in value.src)
+            and value.src[0] is not value.src[1])

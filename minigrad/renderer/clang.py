@@ -136,24 +136,16 @@ class ClangRenderer(CStyle):
             return self.binary(op, u.dtype, operand, self.lookup(a), self.lookup(b))
         x, y = self.as_vector(a, count), self.as_vector(b, count)
         if boolean:
-            sign = {
-                Ops.ADD: "|",
-                Ops.MAX: "|",
-                Ops.OR: "|",
-                Ops.MUL: "&",
-                Ops.AND: "&",
-                Ops.XOR: "^",
-                Ops.CMPNE: "^",
-            }.get(op)
+            sign = {Ops.ADD: "|", Ops.MAX: "|", Ops.OR: "|", Ops.MUL: "&", Ops.AND: "&", Ops.XOR: "^",
+                    Ops.CMPNE: "^"}.get(op)
             return f"{x} {sign} {y}" if sign else f"~{x} & {y}"  # CMPLT of conditions
         if op in (Ops.CMPLT, Ops.CMPNE):
             return self.as_mask(f"{x} {'<' if op is Ops.CMPLT else '!='} {y}", operand)
         if op is Ops.MAX:
             self.max_helper(operand)
             return f"mg_max_{c.short(operand)}({x}, {y})"
-        return self.helper_call(
-            {Ops.IDIV: "floordiv", Ops.MOD: "floormod", Ops.SHL: "shl", Ops.SHR: "shr"}[op], operand, x, y
-        )
+        return self.helper_call({Ops.IDIV: "floordiv", Ops.MOD: "floormod", Ops.SHL: "shl", Ops.SHR: "shr"}[op],
+                                operand, x, y)
 
     def as_mask(self, text: str, operand: DType) -> str:
         """A comparison's result as an int32 mask."""
@@ -237,9 +229,8 @@ class ClangRenderer(CStyle):
             return f"__builtin_convertvector(-{x}, {self.type_of(target)})"
         if s.is_float and t.is_int:
             if s is dtypes.float16:
-                return self.convert(
-                    f"({self.convert(x, source, dtypes.float32.vec(count))})", dtypes.float32.vec(count), target
-                )
+                return self.convert(f"({self.convert(x, source, dtypes.float32.vec(count))})",
+                                    dtypes.float32.vec(count), target)
             a, b = c.SHORT[s.name], c.SHORT[t.name]
             self.need(c.float_to_int(a, b, self.constant(t.min, t), self.constant(t.max, t)))
             if count > 1:
@@ -367,26 +358,8 @@ def render_function(ops: list[UOp], name: str, target: Target, features: frozens
 
 def render(lowered: Lowered, target: Target, features: frozenset[str]) -> ProgramSpec:
     """C for one kernel. `features`: of the compiler, see runtime/compiler.py."""
-    text, prelude = render_function(
-        lowered.linear.ops,
-        lowered.name,
-        target,
-        features,
-        lowered.thread,
-        list(lowered.params),
-        set(lowered.written),
-        lowered.scratch,
-        list(lowered.variables),
-    )
-    return ProgramSpec(
-        lowered.name,
-        text,
-        prelude,
-        lowered.variables,
-        lowered.threads,
-        lowered.linear.workspace,
-        lowered.written,
-        lowered.operations,
-        lowered.bytes,
-        lowered.opts,
-    )
+    text, prelude = render_function(lowered.linear.ops, lowered.name, target, features, lowered.thread,
+                                    list(lowered.params), set(lowered.written), lowered.scratch,
+                                    list(lowered.variables))
+    return ProgramSpec(lowered.name, text, prelude, lowered.variables, lowered.threads, lowered.linear.workspace,
+                       lowered.written, lowered.operations, lowered.bytes, lowered.opts)
