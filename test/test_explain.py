@@ -29,7 +29,7 @@ def test_a_value_that_is_stored_says_what_the_alternative_would_cost() -> None:
     a, b = ones(256, 256), ones(256, 256)
     answer = explain(((a @ b).relu().softmax(axis=1) @ a).sum(axis=0))
     inner = [s for kernel in answer.kernels for s in kernel.stores if s.reason is not Reason.OUTPUT]
-    assert inner and all(s.inside is not None and s.stored is not None and s.inside > s.stored for s in inner)
+    assert inner and all(s.weighed is not None and s.weighed.inside > s.weighed.stored for s in inner)
     assert inner[0].reason.value in str(answer) and inner[0].edit in str(answer)
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,19 @@ def test_a_program_is_run_and_shown(tmp_path: Path) -> None:
                           env=environment, capture_output=True, text=True, timeout=200)
     kernel, = json.loads((tmp_path / "facts.json").read_text())["kernels"]
     assert kernel["lines"] == [f"{script}:3"] and kernel["launches"] == 1
+
+
+def test_the_page_is_served_on_localhost(traces: dict[str, Path]) -> None:
+    server = subprocess.Popen([sys.executable, "tools/viz.py", "--trace", str(traces["matmul"]), "--serve"], cwd=ROOT,
+                              stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        address = server.stdout.readline().split()[0]
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            assert answer.status == 200 and b"<title>minigrad</title>" in answer.read()
+    finally:
+        server.kill()
+        server.wait()
 
 
 # ---- data and pictures

@@ -12,6 +12,7 @@ from typing import Any
 from ..helpers import Context
 from ..runtime.device import Buffer
 from ..schedule import Kernel, create_schedule
+from ..schedule.drafts import Weighed
 from ..schedule.reasons import EDITS, Reason
 from ..uops import Ops, sint
 from .compile import programs_for
@@ -22,22 +23,25 @@ from .realize import device_of, is_realized
 
 @dataclass(frozen=True)
 class Stored:
-    """A buffer that a kernel writes. Costs are in operations of the whole machine; None where they did not decide."""
+    """A buffer that a kernel writes, and why. `weighed`: the prices that decided, where prices did."""
 
     shape: tuple[int, ...]
     dtype: str
     nbytes: int
     reason: Reason
-    edit: str                   # what would change it
-    inside: float | None        # of computing it inside of the kernels that read it; infinite: it cannot be
-    stored: float | None        # of storing it
-    readers: int | None
+    weighed: Weighed | None
+
+    @property
+    def edit(self) -> str:
+        """What would change it."""
+        return EDITS[self.reason]
 
     def __str__(self) -> str:
         text = f"  {self.dtype} {self.shape}, {scaled(self.nbytes, 'B')}: {self.reason.value}"
-        if self.inside is not None and self.stored is not None:
-            inside = "not possible" if self.inside == float("inf") else scaled(self.inside, "op")
-            text += f"\n    inside of its readers ({self.readers}): {inside}; stored: {scaled(self.stored, 'op')}"
+        if self.weighed is not None:
+            w = self.weighed
+            inside = "not possible" if w.inside == float("inf") else scaled(w.inside, "op")
+            text += f"\n    inside of its readers ({w.readers}): {inside}; stored: {scaled(w.stored, 'op')}"
         return f"{text}\n    to change it: {self.edit}"
 
 
@@ -97,15 +101,14 @@ def _explained(kernels: Sequence[Kernel]) -> tuple[Explained, ...]:
     programs = iter(programs_for([(k.ast, device_of(k)) for k in kernels if k.ast.op is not Ops.COPY]))
     rows = []
     for k in kernels:
-        stores = []
-        for slot, text, weighed in zip(k.written, k.reasons, k.weighed):
-            buffer, reason = k.buffers[slot], Reason(text)
-            prices = (weighed.inside, weighed.stored, weighed.readers) if weighed is not None else (None, None, None)
-            stores.append(Stored(buffer.shape, buffer.dtype.name, buffer.nbytes, reason, EDITS[reason], *prices))
-        spec = None if k.ast.op is Ops.COPY else next(programs).spec
-        rows.append(Explained(f"copy from {k.buffers[1].device}" if spec is None else spec.name, device_of(k), k.lines,
-                              0 if spec is None else spec.operations,
-                              2 * k.buffers[0].nbytes if spec is None else spec.bytes, tuple(stores)))
+        written = [k.buffers[slot] for slot in k.written]
+        stores = tuple([Stored(buffer.shape, buffer.dtype.name, buffer.nbytes, Reason(text), weighed)
+                        for buffer, text, weighed in zip(written, k.reasons, k.weighed)])
+        facts: tuple[str, sint, sint] = f"copy from {k.buffers[1].device}", 0, 2 * written[0].nbytes
+        if k.ast.op is not Ops.COPY:
+            spec = next(programs).spec
+            facts = spec.name, spec.operations, spec.bytes
+        rows.append(Explained(facts[0], device_of(k), k.lines, facts[1], facts[2], stores))
     return tuple(rows)
 
 
