@@ -88,7 +88,9 @@ class Buffer:
 
     @classmethod
     def from_numpy(cls, array: np.ndarray[Any, Any], dtype: DType | None = None, device: str = "CPU") -> Buffer:
-        """An array's memory, without a copy where it is contiguous. TypeError for dtypes that have no DType.
+        """An array's memory, without a copy where it is contiguous and the device computes on host memory.
+
+        TypeError for dtypes that have no DType.
 
         `dtype` gives the bits another meaning of the same size: bfloat16 for an array of uint16.
         """
@@ -97,6 +99,10 @@ class Buffer:
             raise ValueError(f"Buffer.from_numpy: {dtype!r} for an array of {array.dtype}")
         if not array.flags.c_contiguous:
             array = np.ascontiguousarray(array)
+        if not get_device(device).is_host:
+            buffer = cls(device, array.shape, dtype)
+            buffer.copyin(array.reshape(-1).view(np.uint8).data if array.size else b"")
+            return buffer
         return cls.external(array, array.__array_interface__["data"][0], array.shape, dtype, device=device,
                             readonly=not array.flags.writeable)
 

@@ -134,8 +134,7 @@ class Creation(Reduce):
             pointer = array.__array_interface__["data"][0]
             buffer = Buffer.external(array, pointer, array.shape, dtype, device=device, readonly=shared)
         else:
-            buffer = Buffer(device, array.shape, dtype)
-            buffer.copyin(array.reshape(-1).view(np.uint8).data if array.size else b"")
+            buffer = Buffer.from_numpy(array, dtype, device)
         return cls._wrap(UOp(Ops.BUFFER, dtype, (), buffer), device)
 
     # ---- constants and counters
