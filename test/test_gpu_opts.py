@@ -116,6 +116,15 @@ def test_targets_are_known_architectures() -> None:
             cuda_target(arch)
 
 
+# ---- the heuristic
+
+def test_a_block_computes_the_sum_of_a_row_once_for_all_of_its_elements() -> None:
+    x = param(1, 64, 4096)
+    squares = reduce(Ops.ADD, elementwise(Ops.MUL, x, x), (1,))
+    spec = render(lower_kernel(store(elementwise(Ops.MUL, x, expand(squares, (64, 4096)))), TARGET), TARGET)
+    assert spec.grid == (64, 1, 1) and spec.block == (256, 1, 1)
+
+
 # ---- matrix instructions
 
 def tf32_product(m: int = 64, n: int = 32, k: int = 32) -> UOp:

@@ -127,7 +127,11 @@ def _free_outputs(loops: Loops, target: Target) -> None:
     terms = max(prod(_length(r) for r in parts(u)[1]) for u in long)
     threads = min(THREADS, target.block_threads, max(ROW, _power(terms) // 8))
     if all(_along_rows(u) for u in long) or fastest is None or _length(fastest) < 8:
-        _grid(loops, target, [str(r.arg.name) for r in outputs])
+        rows = [r for r in outputs if any(r in nest.free(u) for u in long)] or outputs
+        _grid(loops, target, [str(r.arg.name) for r in rows])
+        along = max((r for r in outputs if r not in rows), key=_length, default=None)
+        if along is not None:   # a block has the sums of a row, its threads have the row's elements
+            _cut(loops, target, str(along.arg.name), threads)
         _group_sums(loops, target, threads, 0)
     else:                       # sums over columns: threads side by side have a column each
         _spread_ranges(loops, target, outputs, ROW)
