@@ -133,6 +133,15 @@ def test_a_sum_over_two_axes_of_its_inputs_is_packed_as_one_over_one() -> None:
     assert any(isinstance(opt, Merge) for opt in opts) and any(isinstance(opt, Place) for opt in opts)
 
 
+def test_what_windows_share_is_computed_once_for_all_of_them() -> None:
+    """Of a convolution of a convolution the inner image is kept whole, not a window of it for each pixel."""
+    image, first, second = Tensor.empty(4, 1, 28, 28), Tensor.empty(8, 1, 5, 5), Tensor.empty(8, 8, 5, 5)
+    schedule, _ = create_schedule([image.conv2d(first).relu().conv2d(second)._node], Buffer)
+    (kernel,) = schedule.kernels
+    levels = {opt.level for opt in lower_kernel(kernel.ast, TARGET).opts if isinstance(opt, Place)}
+    assert levels == {("o0",)}
+
+
 def test_lanes_leave_no_rest_where_three_vectors_do_not() -> None:
     """288 = 6 blocks of three vectors: nothing is peeled off, and a row's lanes are added up once."""
     scaled = mul(param(1, (64, 288)), expand(param(2, (1, 288)), (64, 288)))

@@ -100,6 +100,10 @@ class Place(Opt):
             high = highs[0]
             for h in highs[1:]:
                 high = high.maximum(h)
+            n = shape[axis]
+            if node.op is not Ops.PARAM and isinstance(n, int) and bounds(high)[1] > n:
+                # a value's uses mask what lies beyond, while an input reads as 0 there
+                high = high.minimum(index_const(n))
             base.append(low)
             extents.append(high)
         if self.layout and {dim for dim, _, _ in self.layout} != {

@@ -11,6 +11,7 @@ import itertools
 
 from ..target import Target
 from ..uops import TRANSCENDENTAL, Ops, UOp
+from ..uops.uop import bounds, linear
 from . import nest
 from .lower import Loops
 from .nest import parts
@@ -147,13 +148,29 @@ def _weight(use: UOp) -> tuple[bool, int]:
 
 
 def _level(loops: Loops, uses: list[UOp], target: Target) -> list[str]:
-    """The outer loops on which every use depends, which are moved outside of the others."""
+    """The outer loops on which every use depends, which are moved outside of the others; but for those along which
+    neighbours share elements, as the windows of a convolution do: outside of them each is computed once.
+    """
+    outer = _outer_ranges(loops.root)
     common = frozenset.intersection(*(nest.free(u) for u in uses))
-    names = [(r.arg.name, r in common) for r in _outer_ranges(loops.root)]
+    common -= {r for r in outer if any(_slides(i, r, frozenset(outer)) for u in uses for i in u.src[1:])}
+    names = [(r.arg.name, r in common) for r in outer]
     level, others = [n for n, shared in names if shared], [n for n, shared in names if not shared]
     if [n for n, _ in names[: len(level)]] != level and not attempt(loops, Order((*level, *others)), target):
         return [n for n, _ in itertools.takewhile(lambda name: name[1], names)]
     return level
+
+
+def _slides(index: UOp, r: UOp, outer: frozenset[UOp]) -> bool:
+    """Whether what an index covers for one iteration of an outer range overlaps what it covers for the next."""
+    if r not in nest.free(index):
+        return False
+    terms = linear(index)[1]
+    inside = {atom: step for atom, step in terms.items() if not nest.free(atom) <= outer}
+    if any(r in nest.free(atom) for atom in inside):
+        return True
+    span = sum(abs(k) * (bounds(atom)[1] - bounds(atom)[0]) for atom, k in inside.items())
+    return bool(inside) and span >= abs(terms.get(r, 0))
 
 
 def _layout(root: UOp, name: str, level: list[str]) -> tuple[tuple[int, int, int], ...]:
