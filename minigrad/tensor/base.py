@@ -183,14 +183,17 @@ class Base:
 
     @property
     def dtype(self) -> DType:
+        """The type of the elements."""
         return self._node.dtype
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return len(self._node.shape)
 
     @property
     def requires_grad(self) -> bool:
+        """Whether `backward` follows this tensor."""
         return bool(self._requires_grad)
 
     @requires_grad.setter
@@ -211,6 +214,7 @@ class Base:
         self._requires_grad = True if value else None
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Set `requires_grad`; returns itself."""
         self.requires_grad = requires_grad
         return self
 

@@ -155,11 +155,13 @@ class Creation(Reduce):
     @classmethod
     def zeros(cls, *shape: Any, dtype: Any = None, device: str | None = None,
               requires_grad: bool | None = None) -> Self:
+        """A shape filled with 0, in memory only when it has to be."""
         dtype = dtype or dtypes.default_float
         return cls.full(sizes(shape, "zeros"), 0.0, dtype=dtype, device=device, requires_grad=requires_grad)
 
     @classmethod
     def ones(cls, *shape: Any, dtype: Any = None, device: str | None = None, requires_grad: bool | None = None) -> Self:
+        """A shape filled with 1, in memory only when it has to be."""
         dtype = dtype or dtypes.default_float
         return cls.full(sizes(shape, "ones"), 1.0, dtype=dtype, device=device, requires_grad=requires_grad)
 
@@ -173,13 +175,16 @@ class Creation(Reduce):
         return cls._wrap(UOp(Ops.BUFFER, target, (), memory), name, requires_grad)
 
     def full_like(self, fill_value: Any, *, dtype: Any = None, requires_grad: bool | None = None) -> Self:
+        """`full` of this tensor's shape, dtype and device."""
         dtype = dtype or self.dtype
         return self.full(self.shape, fill_value, dtype=dtype, device=self.device, requires_grad=requires_grad)
 
     def zeros_like(self, *, dtype: Any = None, requires_grad: bool | None = None) -> Self:
+        """`zeros` of this tensor's shape, dtype and device."""
         return self.full_like(0, dtype=dtype, requires_grad=requires_grad)
 
     def ones_like(self, *, dtype: Any = None, requires_grad: bool | None = None) -> Self:
+        """`ones` of this tensor's shape, dtype and device."""
         return self.full_like(1, dtype=dtype, requires_grad=requires_grad)
 
     @classmethod

@@ -45,27 +45,35 @@ class Elementwise(Movement):
         return self._result(UOp(Ops.BITCAST, target, (self._node,)))
 
     def half(self) -> Self:
+        """As float16."""
         return self.cast(dtypes.float16)
 
     def bfloat16(self) -> Self:
+        """As bfloat16."""
         return self.cast(dtypes.bfloat16)
 
     def float(self) -> Self:
+        """As float32."""
         return self.cast(dtypes.float32)
 
     def double(self) -> Self:
+        """As float64."""
         return self.cast(dtypes.float64)
 
     def int(self) -> Self:
+        """As int32."""
         return self.cast(dtypes.int32)
 
     def long(self) -> Self:
+        """As int64."""
         return self.cast(dtypes.int64)
 
     def bool(self) -> Self:
+        """As bool: x != 0."""
         return self.cast(dtypes.bool)
 
     def is_floating_point(self) -> Any:
+        """Whether the dtype is a float."""
         return self.dtype.is_float
 
     def element_size(self) -> Any:
@@ -149,6 +157,7 @@ class Elementwise(Movement):
     # ---- arithmetic
 
     def add(self, other: Any, /) -> Self:
+        """The sum; integers wrap, bools are or'ed."""
         return self._binary(Ops.OR if self._both_bool(other) else Ops.ADD, other)
 
     @one_op
@@ -162,6 +171,7 @@ class Elementwise(Movement):
         return a._binary(Ops.ADD, b.neg())
 
     def mul(self, other: Any, /) -> Self:
+        """The product; integers wrap, bools are and'ed."""
         return self._binary(Ops.AND if self._both_bool(other) else Ops.MUL, other)
 
     def _both_bool(self, other: Any) -> Any:
@@ -216,21 +226,26 @@ class Elementwise(Movement):
         return self._result(build.elementwise(Ops.NOT if self.dtype is dtypes.bool else Ops.NEG, self._node))
 
     def reciprocal(self) -> Self:
+        """1 / x; inf for 0."""
         return self._unary(Ops.RECIPROCAL)
 
     # ---- comparison
 
     def lt(self, other: Any) -> Self:
+        """x < y; False with NaN."""
         return self._binary(Ops.CMPLT, other)
 
     def gt(self, other: Any) -> Self:
+        """x > y; False with NaN."""
         return self._operand(other, "gt")._binary(Ops.CMPLT, self)
 
     def ne(self, other: Any) -> Self:
+        """x != y; True with NaN."""
         return self._binary(Ops.CMPNE, other)
 
     @one_op
     def eq(self, other: Any) -> Self:
+        """x == y; False with NaN."""
         return self.ne(other).logical_not()
 
     @one_op
@@ -248,15 +263,19 @@ class Elementwise(Movement):
     # ---- logic and bits
 
     def logical_not(self) -> Self:
+        """x == 0, bool."""
         return self._result(build.elementwise(Ops.NOT, build.cast(self._node, dtypes.bool)))
 
     def logical_and(self, other: Any) -> Self:
+        """Whether both are not 0."""
         return self.bool()._binary(Ops.AND, self._operand(other, "logical_and").bool())
 
     def logical_or(self, other: Any) -> Self:
+        """Whether one is not 0."""
         return self.bool()._binary(Ops.OR, self._operand(other, "logical_or").bool())
 
     def logical_xor(self, other: Any) -> Self:
+        """Whether exactly one is not 0."""
         return self.bool()._binary(Ops.XOR, self._operand(other, "logical_xor").bool())
 
     def _bits(self, op: Ops, other: Any, what: str, kinds: str = "iub") -> Self:
@@ -266,15 +285,19 @@ class Elementwise(Movement):
         return self._binary(op, y)
 
     def bitwise_and(self, other: Any, /) -> Self:
+        """The bits that both have. TypeError for floats."""
         return self._bits(Ops.AND, other, "bitwise_and")
 
     def bitwise_or(self, other: Any, /) -> Self:
+        """The bits that one has. TypeError for floats."""
         return self._bits(Ops.OR, other, "bitwise_or")
 
     def bitwise_xor(self, other: Any, /) -> Self:
+        """The bits that exactly one has. TypeError for floats."""
         return self._bits(Ops.XOR, other, "bitwise_xor")
 
     def bitwise_not(self) -> Self:
+        """The other bits; for bools, not x. TypeError for floats."""
         self._check("iub", "bitwise_not")
         if self.dtype is dtypes.bool:
             return self.logical_not()
@@ -352,6 +375,7 @@ class Elementwise(Movement):
     # ---- rounding and size: integers stay as they are
 
     def trunc(self) -> Self:
+        """Without the fraction."""
         return self._result(build.elementwise(Ops.TRUNC, self._node)) if self.dtype.is_float else self
 
     def tf32(self) -> Self:
@@ -363,6 +387,7 @@ class Elementwise(Movement):
 
     @one_op
     def floor(self) -> Self:
+        """The nearest integer that is not above."""
         whole = self.trunc()
         return (self < whole).where(whole - 1, whole) if self.dtype.is_float else self
 

@@ -193,10 +193,12 @@ class Functional(Random):
 
     @one_op
     def mse_loss(self, target: Self, reduction: str = "mean") -> Self:
+        """(x - target)², averaged, summed or as it is."""
         return (self - target).square()._reduced(reduction)
 
     @one_op
     def l1_loss(self, target: Self, reduction: str = "mean") -> Self:
+        """|x - target|, averaged, summed or as it is."""
         return (self - target).abs()._reduced(reduction)
 
     @one_op

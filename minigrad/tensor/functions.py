@@ -96,39 +96,50 @@ class Functions(Elementwise):
         return self._operand(other, "pow").pow(self)
 
     def square(self) -> Self:
+        """x²."""
         return self * self
 
     # ---- functions of reals: integers become the default float
 
     def exp(self) -> Self:
+        """e to the power x."""
         return self._unary(Ops.EXP)
 
     def exp2(self) -> Self:
+        """2 to the power x."""
         return self._unary(Ops.EXP2)
 
     def log(self) -> Self:
+        """The natural logarithm: -inf of 0, NaN below."""
         return self._unary(Ops.LOG)
 
     def log2(self) -> Self:
+        """The logarithm to base 2: -inf of 0, NaN below."""
         return self._unary(Ops.LOG2)
 
     def sqrt(self) -> Self:
+        """The square root: NaN below 0."""
         return self._unary(Ops.SQRT)
 
     def sin(self) -> Self:
+        """The sine; NaN for infinities."""
         return self._unary(Ops.SIN)
 
     def cos(self) -> Self:
+        """The cosine; NaN for infinities."""
         return self._unary(Ops.COS)
 
     def tanh(self) -> Self:
+        """The hyperbolic tangent."""
         return self._unary(Ops.TANH)
 
     def erf(self) -> Self:
+        """2/√π times the integral of exp(-t²) from 0 to x."""
         return self._unary(Ops.ERF)
 
     @one_op
     def log10(self) -> Self:
+        """The logarithm to base 10: -inf of 0, NaN below."""
         return self.log() * (1 / math.log(10))
 
     @one_op
@@ -149,24 +160,29 @@ class Functions(Elementwise):
 
     @one_op
     def rsqrt(self) -> Self:
+        """1 / sqrt(x): inf of 0, NaN below."""
         return self.sqrt().reciprocal()
 
     @one_op
     def tan(self) -> Self:
+        """The tangent."""
         return self.sin() / self.cos()
 
     @one_op
     def sinh(self) -> Self:
+        """(exp(x) - exp(-x)) / 2."""
         return (self.expm1() - (-self).expm1()) * 0.5
 
     @one_op
     def cosh(self) -> Self:
+        """(exp(x) + exp(-x)) / 2."""
         return (self.exp() + (-self).exp()) * 0.5
 
     # ---- rounding: integers stay as they are
 
     @one_op
     def ceil(self) -> Self:
+        """The nearest integer that is not below."""
         whole = self.trunc()
         return (self > whole).where(whole + 1, whole) if self.dtype.is_float else self
 
@@ -187,6 +203,7 @@ class Functions(Elementwise):
 
     @one_op
     def frac(self) -> Self:
+        """x - trunc(x)."""
         return self - self.trunc()
 
     @one_op
@@ -200,14 +217,17 @@ class Functions(Elementwise):
     # ---- NaN, infinity and nearness
 
     def isnan(self) -> Self:
+        """Whether an element is NaN."""
         return self.ne(self) if self.dtype.is_float else self._everywhere(False)
 
     @one_op
     def isinf(self) -> Self:
+        """Whether an element is infinite, of either sign."""
         return self.abs().eq(math.inf) if self.dtype.is_float else self._everywhere(False)
 
     @one_op
     def isfinite(self) -> Self:
+        """Whether an element is neither NaN nor infinite."""
         return self.abs().lt(math.inf) if self.dtype.is_float else self._everywhere(True)
 
     def _everywhere(self, value: Any) -> Self:
@@ -215,12 +235,14 @@ class Functions(Elementwise):
 
     @one_op
     def isclose(self, other: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: Any = False) -> Self:
+        """|x - y| <= atol + rtol |y|; infinities by equality."""
         y = self._operand(other, "isclose")
         near: Self = self.eq(y) | (self.isfinite() & y.isfinite() & ((self - y).abs() <= y.abs() * rtol + atol))
         return near.bitwise_or(self.isnan() & y.isnan()) if equal_nan else near
 
     @one_op
     def lerp(self, end: Any, weight: Any) -> Self:
+        """x + (end - x) * weight."""
         return self.add((self._operand(end, "lerp") - self) * weight)
 
     # ---- activations
@@ -255,14 +277,17 @@ class Functions(Elementwise):
 
     @one_op
     def quick_gelu(self) -> Self:
+        """x * sigmoid(1.702 x)."""
         return self * (self * 1.702).sigmoid()
 
     @one_op
     def leaky_relu(self, negative_slope: Any = 0.01) -> Self:
+        """x, times `negative_slope` where it is negative."""
         return (self < 0).where(self * negative_slope, self)
 
     @one_op
     def elu(self, alpha: Any = 1.0) -> Self:
+        """x where positive, else alpha (exp(x) - 1)."""
         return (self > 0).where(self, (self > 0).where(0.0, self).expm1() * alpha)
 
     @one_op
@@ -275,30 +300,37 @@ class Functions(Elementwise):
 
     @one_op
     def mish(self) -> Self:
+        """x * tanh(softplus(x))."""
         return self * self.softplus().tanh()
 
     @one_op
     def relu6(self) -> Self:
+        """Into [0, 6]."""
         return self.clip(0, 6)
 
     @one_op
     def hardtanh(self, min_val: Any = -1, max_val: Any = 1) -> Self:
+        """Into [min_val, max_val]."""
         return self.clip(min_val, max_val)
 
     @one_op
     def hardswish(self) -> Self:
+        """x * relu6(x + 3) / 6."""
         return self * (self + 3).relu6() * (1 / 6)
 
     @one_op
     def hardsigmoid(self) -> Self:
+        """relu6(x + 3) / 6."""
         return (self + 3).relu6() * (1 / 6)
 
     @one_op
     def softsign(self) -> Self:
+        """x / (1 + |x|)."""
         return self / (self.abs() + 1)
 
     @one_op
     def logsigmoid(self) -> Self:
+        """log(sigmoid(x)), without overflow."""
         return -(-self).softplus()
 
 

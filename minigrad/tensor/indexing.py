@@ -255,6 +255,7 @@ class Indexing(Creation):
         return self._result(UOp(Ops.GATHER, self.dtype, (table, flat)), index)
 
     def take_along_dim(self, index: Self, dim: int) -> Self:
+        """`gather` with the index first."""
         return self.gather(dim, index)
 
     @one_op
@@ -291,6 +292,7 @@ class Indexing(Creation):
         return self._result(build.reshape(node, self.shape), value, index)
 
     def scatter_add(self, dim: int, index: Self, src: Any) -> Self:
+        """`scatter` with reduce="add"."""
         return self.scatter(dim, index, src, "add")
 
     @one_op

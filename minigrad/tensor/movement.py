@@ -66,6 +66,7 @@ class Movement(Base):
         return ssimplify(prod(self.shape))
 
     def nbytes(self) -> sint:
+        """Bytes of all elements."""
         return ssimplify(self.numel() * self.dtype.itemsize)
 
     # ---- the six

@@ -192,9 +192,11 @@ class Random(Linalg):
         return cls.normal(*shape, std=(2 / (1 + a * a) / _fans(shape, "kaiming_normal")[0]) ** 0.5, **options)
 
     def rand_like(self, *, dtype: Any = None) -> Self:
+        """`rand` of this tensor's shape and dtype."""
         return self.rand(*self.shape, dtype=dtype or self.dtype, device=self.device)
 
     def randn_like(self, *, dtype: Any = None) -> Self:
+        """`randn` of this tensor's shape and dtype."""
         return self.randn(*self.shape, dtype=dtype or self.dtype, device=self.device)
 
     @one_op

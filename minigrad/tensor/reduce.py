@@ -115,9 +115,11 @@ class Reduce(Functions):
         return self.var(axis, keepdim, correction).sqrt()
 
     def var_mean(self, axis: Axes = None, keepdim: Any = False, correction: Any = 1) -> tuple[Self, Self]:
+        """`var` and `mean`."""
         return self.var(axis, keepdim, correction), self.mean(axis, keepdim)
 
     def std_mean(self, axis: Axes = None, keepdim: Any = False, correction: Any = 1) -> tuple[Self, Self]:
+        """`std` and `mean`."""
         return self.std(axis, keepdim, correction), self.mean(axis, keepdim)
 
     # ---- positions
