@@ -125,6 +125,15 @@ def test_a_block_computes_the_sum_of_a_row_once_for_all_of_its_elements() -> Non
     assert spec.grid == (64, 1, 1) and spec.block == (256, 1, 1)
 
 
+def test_products_of_numbers_for_matrix_instructions_use_them() -> None:
+    for case in cuda_cases.CASES:
+        if case.name.startswith("matrix_"):
+            source = render(lower_kernel(case.ast, TARGET), TARGET).source
+            assert f"mg_{case.name}(" in source and "acc33" not in source    # 2 x 8 tiles of four sums
+    plain = store(matmul(param(1, 72, 40), param(2, 40, 44)))
+    assert "mg_matrix" not in render(lower_kernel(plain, TARGET), TARGET).source
+
+
 # ---- matrix instructions
 
 def tf32_product(m: int = 64, n: int = 32, k: int = 32) -> UOp:

@@ -21,6 +21,7 @@ from .gpu import Global, Group, Local
 from .heuristic import merge_neighbours
 from .linearize import linearize, stored_dims
 from .lower import Loops
+from .matrix import DEPTHS, Matrix, operands
 from .nest import parts
 from .opts import Opt, Split, Upcast, Vector
 from .place import Place
@@ -33,6 +34,7 @@ LONG = 64                   # terms of a sum from which a block shares it
 MANY = 1 << 15              # outputs from which each has a thread, rather than a block
 VECTOR = 4
 ROWS = (16, 4, 1)           # that a block takes at a time
+WARPS = 4                   # of a block that uses matrix instructions
 TILE, DEEP, EACH = 64, 16, 4    # of a product: rows and columns of a block, terms at once, rows and columns of a thread
 
 
@@ -153,6 +155,9 @@ def _tile_product(loops: Loops, target: Target, view: NestView, outputs: list[UO
     others = [str(r.arg.name) for r in outputs if r not in (row, column)]
     around = [str(r.arg.name) + (".0" if r in (row, column) else "") for r in view.ranges if r in outputs]
     opts: list[Opt] = [Split(m, TILE), Split(f"{m}.1", EACH), Split(n, TILE), Split(f"{n}.1", EACH), Split(k, DEEP)]
+    instruction = next((x for x in sorted(target.matrix) if operands(d, row, column, x) is not None), None)
+    if instruction is not None and _tile_matrix(loops, target, instruction, row, column, depth, loads, around, others):
+        return True
     shape = {row: TILE, column: TILE, depth: DEEP}
     fills: list[Opt] = []
     for u in loads:
@@ -176,6 +181,34 @@ def _tile_product(loops: Loops, target: Target, view: NestView, outputs: list[UO
     grid: list[Opt] = [Global(f"{n}.0", 0), Global(f"{m}.0", 1), *(Global(x, 2) for x in others[:1]),
                        Local(f"{n}.1.0", 0), Local(f"{m}.1.0", 1)]
     return _together(loops, target, *opts, *grid, *fills, Vector(f"{n}.1.1"), Upcast(f"{m}.1.1"))
+
+
+def _tile_matrix(loops: Loops, target: Target, instruction: str, row: UOp, column: UOp, depth: UOp, loads: list[UOp],
+                 around: list[str], others: list[str]) -> bool:
+    """A product by matrix instructions: four warps of 32 rows and 64 columns, both operands' tiles in shared memory."""
+    m, n, k = (str(r.arg.name) for r in (row, column, depth))
+    shape = {row: 32 * WARPS, column: 64, depth: 32}
+    opts: list[Opt] = [Split(m, shape[row]), Split(f"{m}.1", 32), Split(f"{m}.1.1", 16), Split(n, shape[column]),
+                       Split(f"{n}.1", 8), Split(k, shape[depth])]
+    fills: list[Opt] = []
+    for u in loads:
+        memory, indices = nest.access(u)
+        mine = row if any(row in nest.free(i) for i in indices) else column
+        axes = {r: [a for a, i in enumerate(indices) if r in nest.free(i)] for r in (mine, depth)}
+        if memory.op is not Ops.PARAM or any(len(found) != 1 for found in axes.values()) or axes[mine] == axes[depth]:
+            return False
+        label, fast = f"p{memory.arg.slot}", max((mine, depth), key=lambda r: axes[r][0])
+        slow = depth if fast is mine else mine
+        # a fragment's numbers lie in different banks: 8 rows of 4 depths each, or 4 depths of 8 rows each
+        opts.append(Place(label, (*around, f"{k}.0"), shared=True, pad=4 if fast is depth else 8))
+        x, y = f"{label}_{axes[fast][0]}", f"{label}_{axes[slow][0]}"
+        fills += [Split(x, VECTOR), Split(f"{x}.0", 4), Local(f"{x}.0.1", 0), Vector(f"{x}.1"), Upcast(f"{x}.0.0"),
+                  Split(y, 8), Local(f"{y}.1", 1), Split(f"{y}.0", WARPS), Local(f"{y}.0.1", 2)]
+    deep = DEPTHS[instruction]
+    grid = [Global(f"{n}.0", 0), Global(f"{m}.0", 1), *(Global(x, 2) for x in others[:1]), Local(f"{m}.1.0", 2)]
+    return _together(loops, target, *opts, Split(f"{k}.1", deep), *grid, *fills,
+                     Matrix(instruction, f"{m}.1.1.1", f"{n}.1.1", f"{k}.1.1"), Upcast(f"{m}.1.1.0"),
+                     Upcast(f"{n}.1.0"))
 
 
 # ---- parts of recipes

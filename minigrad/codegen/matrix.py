@@ -61,7 +61,7 @@ class Matrix(Opt):
                 return f"the bounds of {u.arg.name} depend on the tile"
             if u.op is Ops.REDUCE and depth in parts(u)[1]:
                 products += 1
-                if _operands(u, row, column, self.instruction) is None:
+                if operands(u, row, column, self.instruction) is None:
                     return f"a sum over {self.depth} is not one of products of {self.instruction} numbers"
         if not products:
             return f"nothing is summed over {self.depth}"
@@ -83,7 +83,7 @@ class Matrix(Opt):
         def change(u: UOp) -> UOp:
             if u.op is not Ops.REDUCE or depth not in parts(u)[1]:
                 return u
-            found = _operands(u, row, column, self.instruction)
+            found = operands(u, row, column, self.instruction)
             assert found is not None
             left, right = found
             fragments = [nest.substitute(left, {row: group + 8 * h, depth: k})
@@ -114,7 +114,7 @@ def _right(instruction: str, member: UOp) -> list[UOp]:
     return [member * 2 + i % 2 + 8 * (i // 2) for i in range(4)]
 
 
-def _operands(d: UOp, row: UOp, column: UOp, instruction: str) -> tuple[UOp, UOp] | None:
+def operands(d: UOp, row: UOp, column: UOp, instruction: str) -> tuple[UOp, UOp] | None:
     """(left, right) of a sum of products; a guard on the depth masks both."""
     if d.arg is not Ops.ADD or d.dtype is not dtypes.float32:
         return None

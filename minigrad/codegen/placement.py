@@ -40,6 +40,7 @@ def _place_value(loops: Loops, name: str, target: Target, rows: int, shared: boo
         not uses
         or all(isinstance(i, UOp) and not nest.free(i) for u in uses for i in u.src[1:])
         and not nest.free(uses[0])
+        or uses[0].src[0].op is Ops.TF32 and "tf32" in target.matrix    # one instruction, where it is read
     ):
         return
     homes = {home for u in uses for home in _homes(u, users)}

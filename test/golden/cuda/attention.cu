@@ -10,9 +10,9 @@ extern "C" __global__ void __launch_bounds__(256) attention_2_100_32_32_100(floa
   __shared__ __align__(16) float scratch_p3[512];
   __shared__ __align__(16) float scratch_p1[512];
   __shared__ __align__(16) float scratch_p2[512];
-  __shared__ __align__(16) float scratch_v1[1792];
+  __shared__ __align__(16) float scratch_v1[1600];
   __shared__ __align__(16) float scratch_r1_1_parts_1[256];
-  __shared__ __align__(16) float scratch_v3[1792];
+  __shared__ __align__(16) float scratch_v3[1600];
   __shared__ __align__(16) float scratch_r2_1_parts_2[256];
   const int o1_0 = blockIdx.x;
   const int o2_1 = threadIdx.x;
@@ -38,7 +38,7 @@ extern "C" __global__ void __launch_bounds__(256) attention_2_100_32_32_100(floa
     float v5 = o1_0 * 16 + p1_1 < 100 ? data1[p1_2_1 + o0 * 3200 + o1_0 * 512 + p1_2_0 * 16 + p1_1 * 32] : 0.0f;
     scratch_p1[p1_2_1 + p1_2_0 * 16 + p1_1 * 32] = v5;
   }
-  for (int v1_2_0 = 0; v1_2_0 < (imin(100, o1_0 * 16 + 16) + 15) / 16; v1_2_0++) {
+  for (int v1_2_0 = 0; v1_2_0 < (imin(100, imax(((imin(100, ((imin(100, o1_0 * 16 + 16) + 15) / 16) * 16) + 15) / 16) * 16, ((imin(100, o1_0 * 16 + 16) + 15) / 16) * 16)) + 15) / 16; v1_2_0++) {
     float acc6 = 0.0f;
     __syncthreads();
     for (int p2_2_0 = 0; p2_2_0 < 2; p2_2_0++) {
@@ -52,11 +52,11 @@ extern "C" __global__ void __launch_bounds__(256) attention_2_100_32_32_100(floa
       acc6 += v8 * v9;
     }
     float v10 = (v1_1 + o1_0 * 16 < v1_2_1 + v1_2_0 * 16) ? (-__int_as_float(0x7f800000)) : (0.1767766922712326f * acc6);
-    scratch_v1[v1_2_1 + v1_1 * 112 + v1_2_0 * 16] = v10;
+    if (v1_2_1 + v1_2_0 * 16 < 100) scratch_v1[v1_2_1 + v1_1 * 100 + v1_2_0 * 16] = v10;
   }
   __syncthreads();
   for (int r1_0 = 0; r1_0 < (imin(100, o1_0 * 16 + 16) + 15) / 16; r1_0++) {
-    float v11 = scratch_v1[r1_1 + v3_1 * 112 + r1_0 * 16];
+    float v11 = r1_1 + r1_0 * 16 < 100 ? scratch_v1[r1_1 + v3_1 * 100 + r1_0 * 16] : 0.0f;
     acc4 = mg_max_f32(acc4, ((r1_1 + r1_0 * 16 + imax(-100, -o1_0 * 16 - 16) < 0) ? v11 : (-__int_as_float(0x7f800000))));
   }
   scratch_r1_1_parts_1[r1_1 + v3_1 * 16] = acc4;
@@ -66,9 +66,9 @@ extern "C" __global__ void __launch_bounds__(256) attention_2_100_32_32_100(floa
     acc3 = mg_max_f32(acc3, v12);
   }
   float v13 = -acc3;
-  for (int v3_2_0 = 0; v3_2_0 < (imin(100, o1_0 * 16 + 16) + 15) / 16; v3_2_0++) {
-    float v14 = scratch_v1[v3_2_1 + v3_1 * 112 + v3_2_0 * 16];
-    scratch_v3[v3_2_1 + v3_1 * 112 + v3_2_0 * 16] = expf(v13 + v14);
+  for (int v3_2_0 = 0; v3_2_0 < (imin(100, ((imin(100, o1_0 * 16 + 16) + 15) / 16) * 16) + 15) / 16; v3_2_0++) {
+    float v14 = v3_2_1 + v3_2_0 * 16 < 100 ? scratch_v1[v3_2_1 + v3_1 * 100 + v3_2_0 * 16] : 0.0f;
+    if (v3_2_1 + v3_2_0 * 16 < 100) scratch_v3[v3_2_1 + v3_1 * 100 + v3_2_0 * 16] = expf(v13 + v14);
   }
   for (int r3_0 = 0; r3_0 < (imin(100, o1_0 * 16 + 16) + 15) / 16; r3_0++) {
     __syncthreads();
@@ -80,7 +80,7 @@ extern "C" __global__ void __launch_bounds__(256) attention_2_100_32_32_100(floa
     for (int r3_1 = 0; r3_1 < 16; r3_1++) {
       unsigned char v16 = r3_0 * 16 + imax(-100, -o1_0 * 16 - 16) + r3_1 < 0;
       float v17 = scratch_p3[o2_1 + r3_1 * 32];
-      float v18 = scratch_v3[o1_1 * 112 + r3_0 * 16 + r3_1];
+      float v18 = r3_0 * 16 + r3_1 < 100 ? scratch_v3[o1_1 * 100 + r3_0 * 16 + r3_1] : 0.0f;
       float v19 = scratch_p3[o2_1 + r3_1 * 32 + 16];
       acc1 += v16 ? (v17 * v18) : 0.0f;
       acc2 += v16 ? (v19 * v18) : 0.0f;
@@ -89,7 +89,7 @@ extern "C" __global__ void __launch_bounds__(256) attention_2_100_32_32_100(floa
   float acc20 = 0.0f;
   float acc21 = 0.0f;
   for (int r2_0 = 0; r2_0 < (imin(100, o1_0 * 16 + 16) + 15) / 16; r2_0++) {
-    float v22 = scratch_v3[r2_1 + o1_1 * 112 + r2_0 * 16];
+    float v22 = r2_1 + r2_0 * 16 < 100 ? scratch_v3[r2_1 + o1_1 * 100 + r2_0 * 16] : 0.0f;
     acc21 += (r2_1 + r2_0 * 16 + imax(-100, -o1_0 * 16 - 16) < 0) ? v22 : 0.0f;
   }
   scratch_r2_1_parts_2[r2_1 + o1_1 * 16] = acc21;
