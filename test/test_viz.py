@@ -112,6 +112,25 @@ def test_replays_and_recordings_are_traced(traces: dict[str, Path]) -> None:
     assert [reason for _, reason, _ in trace["recordings"]] == ["first call", "the second call"]
 
 
+def test_copies_and_devices_without_code_are_traced(tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    with Context(VIZ=str(path)):
+        for _ in range(3):
+            value = (Tensor(np.ones(8, np.float32)).to("NUMPY") + 1).to("CPU").sum().numpy()
+        with Context(DEV="NULL"):
+            Tensor.ones(8).contiguous().realize()
+        trace = tracefile.current()
+        assert trace is not None
+        trace.save()
+        del tracefile._traces[str(path)]
+    assert value == 16
+    found = viz.read(path)
+    assert len(found["launches"]) == 3 * 4 + 1
+    assert {program["name"] for program in found["programs"]} >= {"copy_CPU", "copy_NUMPY"}
+    viz.main(["--trace", str(path), "--json", str(tmp_path / "facts.json")])
+    assert viz.html(found)
+
+
 def test_nothing_is_traced_without_the_flag() -> None:
     assert tracefile.current() is None
     with Context(VIZ="0"):

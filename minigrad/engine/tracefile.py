@@ -66,7 +66,7 @@ class Trace:
         self.devices: dict[str, Device] = {}
         self.schedules: list[dict[str, Any]] = []
         self.programs: list[dict[str, Any]] = []
-        self.known: dict[int, tuple[ProgramSpec, int]] = {}     # a spec's id -> itself, its program
+        self.known: dict[tuple[ProgramSpec, int], int] = {}     # a spec and its AST -> its program
         self.searches: list[Any] = []
         self.launches: list[Any] = []
         self.recordings: list[Any] = []
@@ -114,9 +114,10 @@ class Trace:
         place, kernel = self.cursor
         self.cursor[1] += 1
         self.devices[device.name] = device
-        if id(spec) not in self.known:
-            self._program(spec, self.schedules[place]["kernels"][kernel]["ast"])
-        self.launches.append([place, kernel, self.known[id(spec)][1], device.name, self.since(at), seconds, operations,
+        ast = self.schedules[place]["kernels"][kernel]["ast"]
+        if (spec, ast) not in self.known:
+            self._program(spec, ast)
+        self.launches.append([place, kernel, self.known[spec, ast], device.name, self.since(at), seconds, operations,
                               moved])
 
     def recording(self, function: str, reason: str) -> None:
@@ -162,7 +163,7 @@ class Trace:
                                "kernels": rows, **more})
 
     def _program(self, spec: ProgramSpec, ast: int, **more: Any) -> None:
-        self.known[id(spec)] = spec, len(self.programs)
+        self.known[spec, ast] = len(self.programs)
         self.programs.append({"name": spec.name, "ast": ast, "source": spec.source, "opts": [str(o) for o in spec.opts],
                               "operations": plain(spec.operations), "bytes": plain(spec.bytes),
                               "threads": plain(spec.threads), "workspace": spec.workspace,
