@@ -23,7 +23,7 @@ from minigrad.uops.uop import alu, cast, index_const
 ARGUMENTS: dict[frozenset[str], Callable[..., Any]] = {  # which class an argument is, by its fields
     frozenset(fields): kind for fields, kind in (
         (("slot", "shape"), ParamArg), (("op", "axes"), ReduceArg), (("views",), ShapeTracker), (("mode",), ScatterArg),
-        (("name", "kind", "copy"), RangeArg), (("name", "layout", "shared", "copy"), ScratchArg),
+        (("name", "kind", "copy"), RangeArg), (("name", "layout", "shared", "copy", "shape", "pad"), ScratchArg),
         (("statements", "ranges"), EndArg), (("axis", "dimension"), SpecialArg))}
 OPERATORS = {symbol: (op, level) for op, (symbol, level) in INFIX.items()} | {"-": (Ops.ADD, 4)}
 TOKEN = re.compile(r"""\s*(?:
