@@ -3,6 +3,7 @@ graphs.
 """
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -304,3 +305,24 @@ def test_a_view_that_changes_nothing_is_not_the_leaf() -> None:
     y = x.reshape(2).permute(0)
     (y * y).sum().backward()
     assert x.grad.tolist() == [2, 4] and y.grad is None and x.is_leaf and not y.is_leaf
+
+
+def test_a_step_costs_the_same_however_long_its_history_is() -> None:
+    """A cache that tracked values are written into keeps its whole history; writing into it does not walk it."""
+    weight, cache = Tensor.ones(4, requires_grad=True), Tensor.zeros(64, 4).realize()
+    calls = []
+    for i in range(40):
+        count = 0
+
+        def counted(*_: Any) -> None:
+            nonlocal count
+            count += 1
+        previous = sys.getprofile()
+        sys.setprofile(counted)
+        try:
+            cache[i] = weight * float(i)
+            cache.realize()
+        finally:
+            sys.setprofile(previous)
+        calls.append(count)
+    assert min(calls[30:]) < 1.2 * min(calls[5:10])

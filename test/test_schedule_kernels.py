@@ -1,6 +1,7 @@
 """How many kernels named computations become, what they keep from memory, and why each buffer is one."""
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ from graph_builder import G, HostBuffer, attention, case, cross_entropy, heads
 
 from minigrad.dtype import dtypes
 from minigrad.schedule import Reason, Schedule, create_schedule
-from minigrad.schedule.cost import Costs
+from minigrad.schedule.cost import Costs, Work
+from minigrad.schedule.graph import Graph
+from minigrad.schedule.index import Indices
 from minigrad.tensor import Tensor
 from minigrad.uops import Ops, UOp, toposort
 
@@ -119,17 +122,74 @@ def test_a_gradient_is_applied_by_the_kernel_that_computes_it() -> None:
     assert any(n.op is Ops.REDUCE for k in updates for n in toposort(k.ast))
 
 
-def test_attention_backward_is_few_kernels_and_stores_no_scores() -> None:
-    for length in (256, 1024, 4096):
-        schedule = schedule_of(case(f"attention backward {length}", G.empty, True))
-        assert len(schedule.kernels) <= 5
-        assert largest_stored(schedule) == 16 * length * 64  # never length * length
+def attention_step(heads: int, groups: int, length: int, width: int, causal: bool = True) -> Schedule:
+    """Attention of heads * groups queries' heads, and its three gradients."""
+    q, weight = Tensor.empty(2, heads * groups, length, width), Tensor.empty(2, heads * groups, length, width)
+    k, v = Tensor.empty(2, heads, length, width), Tensor.empty(2, heads, length, width)
+    for leaf in (q, k, v):
+        leaf.requires_grad = True
+    o = q.scaled_dot_product_attention(k, v, is_causal=causal, enable_gqa=True)
+    (o * weight).sum().backward()
+    return create_schedule([t.uop for t in (o, q.grad, k.grad, v.grad) if t is not None], HostBuffer, COSTS)[0]
+
+
+@pytest.mark.parametrize(("length", "width"), [(128, 32), (128, 64), (256, 64), (512, 64), (512, 128), (1024, 64),
+                                               (2048, 128), (4096, 64), (16384, 64)])
+def test_attention_and_its_gradients_are_three_kernels_and_store_no_scores(length: int, width: int) -> None:
+    for groups, causal in ((1, True), (1, False), (4, True)):
+        schedule = attention_step(2, groups, length, width, causal)
+        # the output with its rows' statistics; dQ with its rows' sum; dK and dV
+        assert sorted(len(kernel.written) for kernel in schedule.kernels) == [2, 2, 3]
+        assert largest_stored(schedule) == 2 * 2 * groups * length * width  # never length * length
+        assert arena(schedule) == 3 * 2 * 2 * groups * length * 4           # the statistics, and nothing else
+
+
+def test_the_gradients_of_attention_compute_the_scores_once_each() -> None:
+    schedule = attention_step(8, 1, 1024, 64)
+    reduces = [sum(n.op is Ops.REDUCE for n in toposort(kernel.ast)) for kernel in schedule.kernels]
+    # scores, maximum, sum, output; scores, dP, the rows' sum, dQ; scores, dP, dK, dV
+    assert reduces == [4, 4, 4]
 
 
 def test_memory_of_attention_grows_linearly_forward_and_backward() -> None:
-    bytes_for = {n: arena(schedule_of(case(f"attention backward {n}", G.empty, True))) for n in (512, 1024, 2048, 8192)}
-    for shorter, longer in ((512, 1024), (1024, 2048), (2048, 8192)):
+    bytes_for = {n: arena(attention_step(8, 1, n, 64)) for n in (256, 512, 1024, 2048, 8192)}
+    for shorter, longer in pairwise(bytes_for):
         assert bytes_for[longer] <= longer // shorter * bytes_for[shorter] * 1.05
+
+
+def test_heads_that_lie_side_by_side_change_nothing() -> None:
+    """What dQ's kernel stores here has axes that its rows' sums have only parts of."""
+    batch, length, width, kv, groups = 2, 256, 64, 2, 2
+    x, weight = Tensor.empty(batch, length, 256), Tensor.empty(batch, length, 256)
+    leaves = [Tensor.empty(rows, 256) for rows in (256, 128, 128)]
+    for leaf in leaves:
+        leaf.requires_grad = True
+    q, k, v = ((x @ w.transpose(0, 1)).reshape(batch, length, -1, width).transpose(1, 2) for w in leaves)
+    q = (q * 0.125).reshape(batch, kv, groups, length, width)
+    o = (q @ k.unsqueeze(2).transpose(-1, -2)).softmax(-1) @ v.unsqueeze(2)
+    (o.reshape(batch, -1, length, width).transpose(1, 2).reshape(batch, length, -1) * weight).sum().backward()
+    schedule = create_schedule([leaf.grad.uop for leaf in leaves if leaf.grad is not None], HostBuffer, COSTS)[0]
+    # three projections; statistics and dQ's rows; dK and dV; three gradients of weights
+    assert len(schedule.kernels) == 8 and largest_stored(schedule) == batch * length * 256
+
+
+def test_a_mask_made_of_counters_is_computed_wherever_it_is_needed() -> None:
+    schedule = attention_step(2, 1, 1024, 64)
+    assert not any(k.buffers[slot].dtype is dtypes.bool for k in schedule.kernels for slot in k.written)
+
+
+def test_kernels_that_share_little_are_not_joined() -> None:
+    x, up, gate = G.empty(512, 1024), G.empty(1024, 1024), G.empty(1024, 1024)
+    assert len(schedule_of([x.linear(up), x.linear(gate)]).kernels) == 2
+
+
+def test_parts_put_together_are_no_expansion() -> None:
+    """The halves of a rotation, padded and added: stored as one value, not each half for itself."""
+    a, b = G.empty(64, 256, 32), G.empty(64, 256, 32)
+    joined = (a * b).pad((0, 0), (0, 0), (0, 32)) + (b * 2.0).pad((0, 0), (0, 0), (32, 0))
+    table = (a.reshape(64, 256, 32, 1).expand(64, 256, 32, 32) * b.reshape(64, 256, 1, 32).expand(64, 256, 32, 32))
+    work = Work(Graph([joined.node, table.node]), COSTS, Indices())
+    assert work.expansion(joined.node) == 1.0 and work.expansion(table.node) > 32
 
 
 def test_attention_with_few_heads_of_a_long_sequence_stores_no_scores() -> None:
@@ -190,10 +250,14 @@ def test_loops_of_what_is_kept_stand_outermost() -> None:
     kernel, = schedule_of([G.empty(512, 256).permute(1, 0).softmax().permute(1, 0).contiguous()]).kernels
     store, = kernel.ast.src
     assert tuple(store.src[1].shape) == (256, 512) and store.arg.views[0].strides == (1, 256)
-    # the gradient of attention's values, stored (width, keys): probabilities depend on the key, not on the width
-    schedule = schedule_of(case("attention backward 1024", G.empty, True))
-    transposed = [k for k in schedule.kernels if k.buffers[0].shape == (1, 16, 1, 64, 1024)]
-    assert [tuple(n for n in k.ast.src[0].src[1].shape if n != 1) for k in transposed] == [(16, 1024, 64)]
+    # the gradient of attention's values, which stands as (width, keys): probabilities depend on the key, not on the
+    # width, and memory that nobody has seen yet lies as the loops walk it
+    q, k, v, weight = (G.empty(1, 16, 1024, 64) for _ in range(4))
+    gradient, = (attention(q, k, v) * weight).sum(0, 1, 2, 3).reshape().backward([v])
+    schedule = schedule_of([gradient])
+    assert schedule.kernels[-1].buffers[0].shape == (1, 1, 16, 1024, 64)
+    assert [tuple(n for n in s.src[1].shape if n != 1) for s in schedule.kernels[-1].ast.src] == [(16, 1024, 64)]
+    assert all(s.arg is None for kernel in schedule.kernels for s in kernel.ast.src)
     # nothing is turned around for a plain matmul, elementwise op or row softmax
     for name in ("softmax", "mlp", "norm and matvec", "conv"):
         assert all(s.arg is None for k in big(name).kernels for s in k.ast.src)

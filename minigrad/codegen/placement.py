@@ -150,12 +150,13 @@ def _weight(use: UOp) -> tuple[bool, int]:
 
 def _level(loops: Loops, uses: list[UOp], target: Target) -> list[str]:
     """The outer loops on which every use depends, which are moved outside of the others; but for those along which
-    neighbours share elements, as the windows of a convolution do: outside of them each is computed once.
+    neighbours share elements, as the windows of a convolution do: outside of them each is computed once. Of rows taken
+    in blocks, the blocks.
     """
     outer = _outer_ranges(loops.root)
     common = frozenset.intersection(*(nest.free(u) for u in uses))
     common -= {r for r in outer if any(_slides(i, r, frozenset(outer)) for u in uses for i in u.src[1:])}
-    names = [(r.arg.name, r in common) for r in outer]
+    names = [(r.arg.name, r in common and not r.arg.name.endswith(".1")) for r in outer]
     level, others = [n for n, shared in names if shared], [n for n, shared in names if not shared]
     if [n for n, _ in names[: len(level)]] != level and not attempt(loops, Order((*level, *others)), target):
         return [n for n, _ in itertools.takewhile(lambda name: name[1], names)]

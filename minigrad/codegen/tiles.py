@@ -8,6 +8,7 @@ vectorised by itself, with several accumulators.
 """
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from ..target import Target
@@ -424,7 +425,7 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
     while lanes > 4 and lanes > length:
         lanes //= 2
     vectors = length // lanes if inner == split else _vectors(length, lanes, min(ACCUMULATORS, length // lanes))
-    reduces = max(1, len(down))
+    reduces = max(Counter(parts(d)[1] for d in down).values(), default=1)  # whose accumulators live at once
     found = nest.ranges_named(loops.root, inner)
     if not found:
         return

@@ -7,6 +7,7 @@ stores is codegen's. Nothing runs here.
     graph.py       what is asked for, in what order, how large, on which device
     parallel.py    long reduces to few values, cut for the cores
     placement.py   which values lie in memory (nest.py: kernels in the making; index.py: where they read)
+    join.py        kernels that repeat one another's work, joined
     pricing.py     what either choice costs (cost.py: the constants, work of each value)
     drafts.py      kernels before they are built; the plain policy: every op its own
     versions.py    which memory holds which version of a value, the order, the copies that hazards need

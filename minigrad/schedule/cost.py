@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ..target import Target
 from ..uops import Ops, UOp
 from .graph import FREE, STORED, Graph
+from .index import Indices
 
 OPERATIONS = {Ops.EXP: 8, Ops.EXP2: 8, Ops.LOG: 8, Ops.LOG2: 8, Ops.SIN: 12, Ops.COS: 12, Ops.TANH: 12, Ops.ERF: 12,
               Ops.SQRT: 4, Ops.RECIPROCAL: 4, Ops.FDIV: 4, Ops.IDIV: 8, Ops.MOD: 8}  # all others: 1
@@ -26,14 +27,17 @@ class Costs:
 
     cores: int = 2
     l2: int = 2 << 20               # bytes of one core's cache
+    l3: int = 16 << 20              # bytes of the cache that all cores share
     scratch: int = 256 << 10        # bytes that a kernel may keep of its values per core
     byte: float = 10.0              # a byte to or from memory
-    cached_byte: float = 0.5        # a byte that lies in a cache
+    shared_byte: float = 2.5        # one from the cache that all cores share
+    cached_byte: float = 0.5        # a byte that lies in a core's own cache
     launch: float = 100_000.0       # a kernel more: a barrier, and cores that wait at its end
     tile: int = 32                  # columns of a matmul's tile: its prologue is computed once for each tile
     likely: float = 3.0             # a value with several readers, this much more work than writing it, will be stored
-    expand: int = 3                 # a value so much larger than all it is made from costs memory that it need not,
-    expand_below: float = 400.0     # if an element of it is less work than this; more, if it is larger by far
+    expand: float = 1.5             # a value so much larger than all it is made from costs memory that it need not,
+    expand_below: float = 75.0      # if an element of it is less work than this, times that ratio
+    growth: float = 5.0             # what its bytes count for then: this at least, and with the square of the ratio
     reduce_again: float = 3.0       # repeating a reduce inside of a kernel costs more than its operations
     own_kernel: float = 4.0         # a reduce that is this much more work than storing it gets loops of its own,
     long: float = 520.0             # if an element is more operations than this
@@ -50,7 +54,7 @@ class Costs:
     @staticmethod
     def of(target: Target) -> Costs:
         """The costs on this target."""
-        return Costs(cores=target.cores, l2=target.l2)
+        return Costs(cores=target.cores, l2=target.l2, l3=max(target.l2, target.l3))
 
     def load(self, nbytes: int, itemsize: int) -> float:
         """Reading one element of a buffer of so many bytes again."""
@@ -71,8 +75,8 @@ class Work:
     `inputs` is the size of the largest value below that is worth storing: what a value is an expansion of, in elements.
     """
 
-    def __init__(self, graph: Graph, costs: Costs) -> None:
-        self.graph, self.costs = graph, costs
+    def __init__(self, graph: Graph, costs: Costs, indices: Indices) -> None:
+        self.graph, self.costs, self.indices = graph, costs, indices
         self.again: dict[UOp, float] = {}
         self.repeat: dict[UOp, float] = {}
         self.leaf_again: dict[UOp, float] = {}      # what a leaf costs its readers
@@ -180,8 +184,10 @@ class Work:
         if node.op in STORED or node in self.graph.forced or node.op is Ops.GATHER:
             return self.graph.sizes[node]
         below = max([self.inputs[s] for s in self.graph.sources(node)])
+        if node.op is Ops.VIEW:     # one part of several that are put together stands for all of them
+            below = int(below / max(self.indices.share(node.arg), 1e-6))
         ratio = self.graph.sizes[node] / max(1, below)
-        cheap = ratio > self.costs.expand and work < self.costs.expand_below * max(1.0, ratio / 32)
+        cheap = ratio > self.costs.expand and work < self.costs.expand_below * ratio
         return below if cheap or node.op is Ops.VIEW else self.graph.sizes[node]
 
     def expansion(self, node: UOp) -> float:
@@ -189,6 +195,5 @@ class Work:
         size, inputs = self.graph.sizes[node], self.inputs[node]
         if not inputs:
             return 8.0
-        if size > self.costs.expand * inputs and size * node.dtype.itemsize > self.costs.l2:
-            return size / inputs
-        return 1.0
+        ratio, growth = size / inputs, self.costs.growth
+        return max(growth, ratio * ratio / growth) if ratio > self.costs.expand else 1.0

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..uops import Ops, UOp
+from ..uops import Ops, UOp, sint
 from .graph import FREE, STORED, Graph
 from .reasons import Reason
 
 
 @dataclass(eq=False, slots=True)
 class Layout:
-    """How a store lines up with the kernel's first one: its axes in this order, then under this shape (1 where it has
-    none).
-    """
+    """How a store lines up with the kernel's axes: its own are cut, put in this order, and filled up with size 1."""
 
-    order: tuple[int, ...]
-    axes: tuple[int | None, ...]    # for each axis of the first store, the axis of this value, None: size 1
+    cut: tuple[tuple[int, ...], ...]    # for each axis of the value, the sizes of its parts; (): it is one part
+    order: tuple[int, ...]              # of the parts
+    axes: tuple[int | None, ...]        # for each axis of the kernel, the part that it is, None: size 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Draft:
     """A kernel to be: the nodes that it stores, each with its reason. The first decides the kernel's axes.
 
     weighed: the prices that decided, where prices did. order: those axes from the outermost loop inwards, where that is
-    not how they lie in memory.
+    not how the first one's stand.
     """
 
     stores: list[UOp]
@@ -49,10 +48,14 @@ class Draft:
 
 @dataclass(slots=True)
 class Placement:
-    """All drafts, in no particular order, and the draft that makes each node in memory."""
+    """All drafts, in no particular order, and the draft that makes each node in memory.
+
+    orders: the axes of a node from the outermost in memory inwards, where they do not lie as they stand.
+    """
 
     drafts: list[Draft] = field(default_factory=list)
     producer: dict[UOp, Draft] = field(default_factory=dict)
+    orders: dict[UOp, tuple[int, ...]] = field(default_factory=dict)
 
     def add(self, node: UOp, reason: Reason) -> Draft:
         """A new draft that stores this node."""
@@ -82,6 +85,13 @@ class Body:
 
     nodes: list[UOp]
     loads: list[UOp]
+
+
+def store_shape(node: UOp) -> tuple[sint, ...]:
+    """The shape that a kernel with this store runs over."""
+    if node.op is Ops.ASSIGN:
+        return tuple(node.arg.shape)
+    return tuple(node.src[2].shape if node.op is Ops.SCATTER else node.shape)
 
 
 def stored_values(graph: Graph, node: UOp) -> tuple[UOp, ...]:

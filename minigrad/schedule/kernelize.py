@@ -6,6 +6,7 @@ object, compiled once.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..shape import ShapeTracker
 from ..uops import SCALARS, Ops, ParamArg, UOp
 from ..uops.symbolic import rebuild, substitute
 from ..uops.trace import inherit, lines_of, record
-from .drafts import Draft, Weighed, stored_values
+from .drafts import Draft, Layout, Weighed, stored_values
 from .versions import Arrangement, Memory
 
 
@@ -121,15 +122,20 @@ class Kernelizer:
 
     def held(self, memory: Memory, shape: tuple[Any, ...]) -> ShapeTracker | None:
         """Like `inside`, but with bound variables: how the user's graph goes on reading the buffer."""
-        if shape == memory.shape:
-            return None
-        return ShapeTracker.contiguous(memory.shape).shrink(tuple((0, n) for n in shape))
+        return placed(memory, shape, lambda n: n)
 
     def inside(self, memory: Memory, shape: tuple[Any, ...]) -> ShapeTracker | None:
-        """The part of a buffer, allocated at its largest, that holds a value of this shape; None: all of it."""
-        if shape == memory.shape:
-            return None
-        return ShapeTracker.contiguous(memory.shape).shrink(tuple((0, self.size(n)) for n in shape))
+        """How a value of this shape lies in its buffer, which is allocated at its largest; None: it is all of it."""
+        return placed(memory, shape, self.size)
+
+
+def placed(memory: Memory, shape: tuple[Any, ...], size: Callable[[Any], Any]) -> ShapeTracker | None:
+    """The part of a buffer that holds a value, axes as the value has them; None: all of it, as it lies."""
+    order = memory.order or tuple(range(len(shape)))
+    if shape == memory.shape and memory.order is None:
+        return None
+    part = ShapeTracker.contiguous(memory.shape).shrink(tuple((0, size(shape[axis])) for axis in order))
+    return part.permute(tuple(order.index(axis) for axis in range(len(shape))))
 
 
 class _Ast:
@@ -199,10 +205,8 @@ class _Ast:
         value = self.stretched(value, shape)
         layout = self.draft.layouts.get(node)
         if layout is not None:
-            part = part or ShapeTracker.contiguous(memory.shape)
-            axes = [1 if axis is None else part.shape[axis] for axis in layout.axes]
-            part = part.permute(layout.order).reshape(axes)
-            value = view(value, ShapeTracker.contiguous(value.shape).permute(layout.order).reshape(axes))
+            part = lined_up(part or ShapeTracker.contiguous(memory.shape), layout)
+            value = view(value, lined_up(ShapeTracker.contiguous(value.shape), layout))
         order = self.draft.order
         if order is not None:
             part = (part or ShapeTracker.contiguous(memory.shape)).permute(order)
@@ -217,6 +221,14 @@ class _Ast:
             shape = tuple(self.kernelizer.size(n) for n in shape)
             return view(value, ShapeTracker.contiguous(()).reshape((1,) * len(shape)).expand(shape))
         return value
+
+
+def lined_up(tracker: ShapeTracker, layout: Layout) -> ShapeTracker:
+    """What a tracker shows, under the axes of a kernel."""
+    if any(layout.cut):
+        tracker = tracker.reshape([n for size, cut in zip(tracker.shape, layout.cut) for n in cut or (size,)])
+    axes = [1 if part is None else tracker.shape[part] for part in layout.axes]
+    return tracker.permute(layout.order).reshape(axes)
 
 
 def view(node: UOp, tracker: ShapeTracker) -> UOp:

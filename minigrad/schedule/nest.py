@@ -5,10 +5,13 @@ arrays that are filled. A value can be computed outside of a level if it depends
 """
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
+from itertools import pairwise
+
 from ..helpers import prod
 from ..uops import UOp
-from .drafts import Draft
-from .index import Index
+from .drafts import Draft, Layout
+from .index import Form, Index
 
 
 class Level:
@@ -62,6 +65,8 @@ class Nest:
         self.level = Level(None, 0, self.root)
         self.volume_of_root = prod(shape)
         self.loads: dict[UOp, set[Index]] = {}
+        self.stores: dict[UOp, tuple[Form, ...]] = {}   # what it stores, and where among its axes
+        self.reduced: dict[UOp, Index] = {}             # reduces that it computes, and where
         self.nodes = self.reduces = 0
         self.needs: set[Nest] = set()
         self.joinable = True        # other values with these axes may be stored here too
@@ -82,6 +87,55 @@ class Nest:
                 found *= self.sizes[lowest.bit_length() - 1]
                 rest ^= lowest
             self._volumes[ranges] = found
+        return found
+
+    def cuts(self, *values: Sequence[Form]) -> list[list[int]] | None:
+        """Where the kernel's axes are cut, so that each axis of what it stores, and of `values`, is one of the parts or
+        several: for each axis bounds from 1 to its size, each a multiple of the one below. None if that cannot be.
+        """
+        bounds = [{1, n} for n in self.shape]
+        for forms in [*self.stores.values(), *values]:
+            for offset, terms in forms:
+                if offset or len(terms) > 1:
+                    return None
+                for coefficient, digit in terms:
+                    is_axis = type(digit.source) is int and 0 <= digit.source < len(self.shape)
+                    if coefficient != 1 or digit.reversed or not is_axis:
+                        return None
+                    bounds[digit.source] |= {digit.low, digit.low * digit.size}
+        cuts = [sorted(b) for b in bounds]
+        return cuts if all(high % low == 0 for cut in cuts for low, high in pairwise(cut)) else None
+
+    def arrange(self, free: Container[UOp]) -> dict[UOp, tuple[int, ...]]:
+        """Sets the draft's layouts and order. Gives the orders of those of the `free` values whose axes the loops walk
+        otherwise than they stand: they had better lie in memory as they are made.
+        """
+        cuts, order = self.cuts() or [], self.order()
+        parts = [(axis, low, high // low) for axis, cut in enumerate(cuts)
+                 for low, high in reversed([*pairwise(cut)] or [(1, 1)])]
+        number = {(axis, low): i for i, (axis, low, _) in enumerate(parts)}
+        if order is not None:
+            order = tuple(i for axis in order for i, part in enumerate(parts) if part[0] == axis)
+            self.draft.order = order
+        found: dict[UOp, tuple[int, ...]] = {}
+        for node, forms in self.stores.items():
+            own: list[int | None] = []                  # the kernel's part that each part of the value is
+            cut: list[tuple[int, ...]] = []
+            for _, terms in forms:
+                mine = [number[d.source, low] for _, d in terms for low in reversed(cuts[d.source])
+                        if d.low <= low < d.low * d.size]
+                own += mine or [None]
+                cut.append(tuple(parts[i][2] for i in mine) if len(mine) > 1 else ())
+            position = {part: i for i, part in enumerate(own) if part is not None}
+            axes = tuple(position.get(i) for i in range(len(parts)))
+            rest = tuple(i for i, part in enumerate(own) if part is None)
+            matched = tuple(i for i in axes if i is not None)
+            if any(cut) or len(own) != len(axes) or any(
+                    axis != i if axis is not None else own[i] is not None for i, axis in enumerate(axes)):
+                self.draft.layouts[node] = Layout(tuple(cut), rest + matched, axes)
+            walked = [axis for i in order or range(len(parts)) if (axis := axes[i]) is not None]
+            if node in free and not any(cut) and walked != sorted(walked):
+                found[node] = (*rest, *walked)
         return found
 
     def order(self) -> tuple[int, ...] | None:

@@ -11,12 +11,13 @@ that computes it anyway is refused where that would make a cycle.
 """
 from __future__ import annotations
 
-from ..uops import Ops, UOp, sint
+from ..uops import Ops, UOp
 from ..uops.symbolic import eq
 from .cost import Costs
-from .drafts import Layout, Placement, Weighed, stored_values
+from .drafts import Placement, Weighed, store_shape, stored_values
 from .graph import FREE, STORED, VERSIONS, Graph
-from .index import ZERO, Form, Index, Indices, whole
+from .index import ZERO, Digit, Index, Indices, whole
+from .join import Joiner
 from .nest import Level, Nest, hoisted
 from .pricing import Pricer, Scratch, Site, Sites
 from .reasons import Reason
@@ -46,9 +47,11 @@ class Placer:
                 by_nest = self.sites_of(node)
                 if by_nest:
                     self.decide(node, by_nest)
-        for nest in self.nests:
-            if nest.joinable:
-                nest.draft.order = nest.order()
+        fixed = graph.bases.union(graph.sinks)
+        for nest in Joiner(graph, self.costs, self.pricer.work, self.placement, self.nests).run():
+            if nest.joinable and nest.volume_of_root:
+                free = {node for node in nest.stores if node not in fixed and node.op not in STORED}
+                self.placement.orders |= nest.arrange(free)
         return self.placement
 
     def sites_of(self, node: UOp) -> dict[Nest, list[Site]]:
@@ -82,6 +85,7 @@ class Placer:
         nest.nodes += 1
         if op is Ops.REDUCE:
             nest.reduces += 1
+            nest.reduced.setdefault(node, index)
             source = self.graph.source(node.src[0])
             shape = self.graph.shapes[source]
             axes, own = list(index.axes), 0
@@ -118,9 +122,6 @@ class Placer:
             nest.draft.stores.append(node)
             nest.draft.reasons.append(reason)
             self.placement.producer[node] = nest.draft
-            layout = self.layout(node, site.where, nest)
-            if layout is not None:
-                nest.draft.layouts[node] = layout
             index, level = site.where, site.level
         else:
             shape = self.graph.shapes[node]
@@ -132,6 +133,7 @@ class Placer:
             nest.joinable = node.op is not Ops.SCATTER and node.op is not Ops.COPY
             self.nests.append(nest)
             index, level = self.indices.of_ranges(nest.axes, shape), nest.level
+        nest.stores[node] = index.axes
         for reader, its in sites.items():
             if reader is not nest:
                 reader.needs.add(nest)
@@ -178,41 +180,27 @@ class Placer:
         return None
 
     def along_axes(self, node: UOp, index: Index, nest: Nest) -> bool:
-        """Whether each axis of the value is an axis of the kernel, whole and of the same size."""
-        seen = 0
-        root_shape = store_shape(nest.draft.stores[0])
-        for form, n, largest in zip(index.axes, node.shape, self.graph.shapes[node]):
-            if largest == 1 and type(n) is int:
+        """Whether each axis of the value is one of the kernel's, or a part of one, if its axes may be cut."""
+        cuts, root_shape = nest.cuts(index.axes), store_shape(nest.draft.stores[0])
+        if cuts is None:
+            return False
+        if any(len(cut) > 2 for cut in cuts) and (any(type(n) is not int for n in root_shape) or
+                                                  any(store.op in VERSIONS for store in [node, *nest.stores])):
+            return False
+        seen: list[Digit] = []
+        for (_, terms), n, largest in zip(index.axes, node.shape, self.graph.shapes[node]):
+            if not terms:
+                if largest != 1 or type(n) is not int:
+                    return False
                 continue
-            number = self.axis_of(form, nest)
-            if number is None or seen >> number & 1 or not eq(root_shape[number], n):
-                return False
-            seen |= 1 << number
-        return True
-
-    def axis_of(self, form: Form, nest: Nest) -> int | None:
-        """The axis of the kernel that this form is, if it is one."""
-        offset, terms = form
-        if offset == 0 and len(terms) == 1 and terms[0][0] == 1:
             digit = terms[0][1]
-            is_axis = type(digit.source) is int and 0 <= digit.source < len(nest.shape)
-            if is_axis and not digit.reversed and digit.low == 1 and digit.size == nest.shape[digit.source]:
-                return int(digit.source)
-        return None
-
-    def layout(self, node: UOp, index: Index, nest: Nest) -> Layout | None:
-        """How the value's axes line up with the kernel's; None if they are the kernel's."""
-        position = [self.axis_of(form, nest) for form in index.axes]
-        axes: list[int | None] = [None] * len(nest.shape)
-        for axis, number in enumerate(position):
-            if number is not None and self.graph.shapes[node][axis] != 1:
-                axes[number] = axis
-        root_shape = store_shape(nest.draft.stores[0])
-        if all(axis == i or (axis is None and i < len(node.shape) and type(node.shape[i]) is int and node.shape[i] == 1)
-               for i, axis in enumerate(axes)) and len(node.shape) == len(root_shape):
-            return None
-        matched = [axis for axis in axes if axis is not None]
-        return Layout((*(a for a in range(len(node.shape)) if a not in matched), *matched), tuple(axes))
+            whole_axis = digit.size == nest.shape[digit.source]
+            if (whole_axis and not eq(root_shape[digit.source], n)) or any(
+                    digit.source == other.source and digit.low < other.low * other.size and
+                    other.low < digit.low * digit.size for other in seen):
+                return False
+            seen.append(digit)
+        return True
 
     # ---- the decision
 
@@ -249,12 +237,6 @@ class Placer:
         scratch.level.push(scratch.ranges)
         level = Level(scratch.level, own, scratch.ranges | own) if own else scratch.level
         self.compute(node, nest, self.indices.index(tuple(axes)), level)
-
-def store_shape(node: UOp) -> tuple[sint, ...]:
-    """The shape that a kernel with this store runs over."""
-    if node.op is Ops.ASSIGN:
-        return tuple(node.arg.shape)
-    return tuple(node.src[2].shape if node.op is Ops.SCATTER else node.shape)
 
 
 def fused(graph: Graph, costs: Costs) -> Placement:

@@ -53,20 +53,21 @@ class Pricer:
 
     def __init__(self, graph: Graph, costs: Costs, indices: Indices, sites: Sites) -> None:
         self.graph, self.costs, self.indices, self.sites = graph, costs, indices, sites
-        self.work = Work(graph, costs)
+        self.work = Work(graph, costs, indices)
 
     def stored(self, node: UOp, sites: dict[Nest, list[Site]]) -> float:
         """What a buffer costs beside computing the value once: writing, reading in each kernel, repeated reads, a
         kernel more.
         """
         costs, size, nbytes = self.costs, self.graph.sizes[node], node.dtype.itemsize
-        far = costs.load(size * nbytes, nbytes)
+        expansion = self.work.expansion(node)
+        far = costs.load(size * nbytes, nbytes) if expansion == 1.0 else self.work.far(node)
         traffic, repeated = float(size), 0.0
         for nest, its in sites.items():
             reads = self.reads(nest, its)
             traffic += min(size, reads)
             repeated += reads
-        return far * traffic * self.work.expansion(node) + costs.near(nbytes) * repeated + costs.launch
+        return far * traffic * expansion + costs.near(nbytes) * repeated + costs.launch
 
     def reads(self, nest: Nest, sites: list[Site]) -> float:
         """How many elements a kernel would read of a value that is stored; a tile reads each once for all of its
@@ -266,7 +267,9 @@ class Pricer:
             if times > 0:
                 nbytes = min(where.count, self.graph.sizes[leaf]) * leaf.dtype.itemsize
                 at_once = nbytes / max(1, nest.volume(ranges & where.ranges))
-                total += times * nbytes * (self.costs.byte if at_once > self.costs.l2 else self.costs.cached_byte / 8)
+                costs = self.costs
+                total += times * nbytes * (costs.byte if at_once > costs.l3 else
+                                           costs.shared_byte if at_once > costs.l2 else costs.cached_byte / 8)
         return total
 
     def leaves(self, node: UOp, index: Index, nest: Nest) -> list[tuple[UOp, Index]]:

@@ -27,6 +27,7 @@ from .reasons import Reason
 @dataclass(eq=False, slots=True)
 class Memory:
     """A buffer to be: `buffer` is known from the start for what exists already. `kept`: the user holds it afterwards.
+    `order`: the axes of its value from the outermost in `shape` inwards, None: as they stand.
     """
 
     device: str
@@ -34,6 +35,7 @@ class Memory:
     dtype: DType
     buffer: Any = None
     kept: bool = False
+    order: tuple[int, ...] | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -84,7 +86,9 @@ class _Arranger:
     # ---- memory
 
     def fresh(self, node: UOp) -> Memory:
-        return Memory(self.graph.device(node), self.graph.shapes[node], node.dtype)
+        order, shape = self.placement.orders.get(node), self.graph.shapes[node]
+        return Memory(self.graph.device(node), shape if order is None else tuple(shape[axis] for axis in order),
+                      node.dtype, order=order)
 
     def memory_of(self, node: UOp) -> Memory:
         """The memory of a node in memory: its base's for a new version, if that may be overwritten."""

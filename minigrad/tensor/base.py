@@ -431,10 +431,15 @@ def _readers_of_old_versions(assigned: set[UOp], known: dict[Base, UOp]) -> list
 
 
 def _substitute(tensors: Iterable[Base], replaced: dict[UOp, UOp]) -> None:
-    """Replace nodes in the graphs (and histories) of tensors. Those without such nodes may be other threads'."""
+    """Replace nodes in the graphs (and histories) of tensors. Those without such nodes may be other threads'.
+
+    A node is younger than its sources: what is older than all that is replaced is not walked. So a history that grows
+    step by step costs each step what the step added.
+    """
     if not replaced:
         return
-    nodes = [(t, t._node) for t in tensors]
+    oldest = min(u.age for u in replaced)
+    nodes = [(t, node) for t in tensors if (node := t._node).age >= oldest]
     done: dict[UOp, UOp] = dict(replaced)
     stack: list[tuple[UOp, bool]] = [(node, False) for _, node in nodes]
     while stack:
@@ -443,9 +448,9 @@ def _substitute(tensors: Iterable[Base], replaced: dict[UOp, UOp]) -> None:
             continue
         if not ready:
             stack.append((node, True))
-            stack.extend((s, False) for s in node.src if s not in done)
+            stack.extend((s, False) for s in node.src if s.age >= oldest and s not in done)
             continue
-        src = tuple([done[s] for s in node.src])
+        src = tuple([done.get(s, s) for s in node.src])
         if src == node.src:
             done[node] = node
         elif node.op is Ops.VIEW:
