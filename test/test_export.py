@@ -182,12 +182,19 @@ def doubled() -> Iterator[TinyJit[..., Tensor]]:
     yield called(lambda x: (x * 2).realize(), Tensor([1.0, 2.0]))
 
 
-@pytest.mark.parametrize("name, weights", [("a b.c", "inline"), ("4.c", "inline"), ("graph", "inline"),
-                                           ("graph.c", "passed")])
+@pytest.mark.parametrize("name, weights", [("a b.c", "inline"), ("4.c", "inline"), ("int.c", "inline"),
+                                           ("twice", "inline"), ("twice.c", "passed")])
 def test_names_and_choices_are_checked(tmp_path: Path, doubled: TinyJit[..., Tensor], name: str, weights: str) -> None:
     with pytest.raises(ValueError, match="expected the path of a file IDENTIFIER.c and weights of inline, file"):
         doubled.export(tmp_path / name, weights=weights)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_variable_that_c_has_no_name_for_is_refused(tmp_path: Path) -> None:
+    table = Tensor([1.0, 2.0, 3.0]).realize()
+    jitted = called(lambda n: table[n:n + 1].contiguous().realize(), Variable("block", 0, 2).bind(1))
+    with pytest.raises(GraphError, match="the variable 'block' needs another name in C"):
+        jitted.export(tmp_path / "a.c")
 
 
 def test_views_that_c_could_not_name_are_refused(tmp_path: Path) -> None:

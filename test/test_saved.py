@@ -59,9 +59,10 @@ CHILD = """
 import sys
 import numpy as np
 from minigrad import GlobalCounters, Tensor, TinyJit
-from minigrad.runtime import cpu
+from minigrad.runtime.compiler import Compiler, find_compiler
+find_compiler()  # a trial of the compiler is no compiling of the graph
 def compiled(*_): raise AssertionError("compiled")
-cpu.compile_all = compiled
+Compiler.compile = compiled
 graph = TinyJit.load(sys.argv[1])
 results = [graph(Tensor(np.array([[4.0, 5.0, i]], np.float32)), position=i).numpy() for i in (3, 7)]
 assert GlobalCounters.schedules == GlobalCounters.lowered == GlobalCounters.compiled == 0, vars(GlobalCounters)
@@ -192,6 +193,19 @@ def test_a_graph_refuses_its_own_memory_as_an_argument(tmp_path: Path) -> None:
     own, = graph.tensors.values()
     with pytest.raises(GraphError, match="share memory"):
         graph(own)
+
+
+def test_a_loaded_graph_is_no_part_of_another(tmp_path: Path) -> None:
+    graph = TinyJit.load(saved(tmp_path, lambda x: (x + 1).realize(), Tensor([1.0])))
+    with pytest.raises(GraphError, match="cannot become a part of another one"):
+        TinyJit(lambda x: graph(x))(Tensor([1.0]))
+
+
+def test_weights_may_be_called_like_parts_of_the_file(tmp_path: Path) -> None:
+    weights = {"code 0": Tensor([1.0]).realize(), "pool": Tensor([2.0]).realize()}
+    pool = weights["pool"]
+    graph = TinyJit.load(saved(tmp_path, lambda x: (x + weights["code 0"] + pool).realize(), Tensor([1.0])))
+    assert graph(Tensor([1.0])).item() == 4.0
 
 
 # ---- what cannot be saved -------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What comes before the first token: import, graph, schedule, lowering and compiling of one token of a 1B Llama.
+"""What comes before the first token, and before the first training step: import, graph, schedule, lowering, compiling.
 
 Each figure is of a process of its own, with a cache folder of its own: first empty, then filled by that process. The
 weights are memory that was never written, so that nothing but the compiler's work takes time.
@@ -18,12 +18,14 @@ from typing import Any
 
 from extra.benchmarks.harness import Table, progress, report
 from extra.models.llama import PRESETS, KVCache, Llama, LlamaConfig
+from extra.models.train import loss_of
 from minigrad import Tensor, Variable, nn
 from minigrad.engine import compile as programs
 from minigrad.engine import realize
 from minigrad.runtime.compiler import Compiler
 from minigrad.runtime.device import Buffer, get_device
 from minigrad.schedule import create_schedule
+from minigrad.tensor import base
 
 REPEATS = 3
 IMPORTS = 9
@@ -71,20 +73,39 @@ def first_token() -> dict[str, float]:
     model = _empty_llama(PRESETS["1B"], context)
     cache = KVCache(model.config, context)
     token = Tensor([[1]]).realize()
+    return _phases(lambda: model(token, Variable("start", 0, context - 1).bind(7), cache).realize())
+
+
+def training_step() -> dict[str, float]:
+    """Seconds of each phase of one training step of the 15M shape, forwards, backwards and AdamW, in this process."""
+    model = _empty_llama(PRESETS["15M"], 128)
+    optimiser = nn.optim.AdamW(nn.state.get_parameters(model), lr=1e-3)
+    inputs, targets = (Tensor.zeros(4, 128, dtype="int32").contiguous().realize() for _ in range(2))
+
+    def step() -> None:
+        optimiser.zero_grad()
+        loss = loss_of(model, inputs, targets)
+        loss.backward()
+        optimiser.step()
+        loss.realize()
+
+    return _phases(step)
+
+
+def _phases(run: Callable[[], object]) -> dict[str, float]:
+    """Seconds of what realizing is made of; "graph" is what comes before it."""
     watch = Stopwatch()
     watch.wrap(realize, "create_schedule", "schedule")
     watch.wrap(programs, "lower_kernel", "lower")
     watch.wrap(type(get_device("CPU")), "render", "lower")
+    watch.wrap(base, "_realize", "realize")
     watch.wrap(realize, "programs_for", "programs")
     watch.wrap(type(get_device("CPU")), "compile", "compile")
     watch.wrap(Compiler, "compile", "compiler calls")
     start = time.perf_counter()
-    logits = model(token, Variable("start", 0, context - 1).bind(7), cache)
-    built = time.perf_counter()
-    logits.realize()
-    return {"graph": built - start, "schedule": watch.seconds["schedule"], "lower": watch.seconds["lower"],
-            "compile": watch.seconds["compile"], "programs": watch.seconds["programs"],
-            "compiler calls": watch.calls["compiler calls"]}
+    run()
+    graph = time.perf_counter() - start - watch.seconds["realize"]
+    return {**watch.seconds, "graph": graph, "compiler calls": watch.calls["compiler calls"]}
 
 
 def schedule_seconds(layers: int) -> float:
@@ -104,6 +125,7 @@ def schedule_seconds(layers: int) -> float:
 
 MEASURES: dict[str, Callable[[], Any]] = {
     "first token": first_token,
+    "training step": training_step,
     "schedules": lambda: [schedule_seconds(layers) for layers in LAYERS],
 }
 
@@ -120,6 +142,10 @@ def in_new_process(measure: str, cache_folder: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def median(runs: list[dict[str, float]], *phases: str) -> float:
+    return statistics.median(sum(run[phase] for phase in phases) for run in runs)
+
+
 def token_table() -> Table:
     cold, warm = [], []
     for repeat in range(REPEATS):
@@ -128,16 +154,26 @@ def token_table() -> Table:
             cold.append(in_new_process("first token", folder))
             warm.append(in_new_process("first token", folder))
     progress("")
-
-    def median(runs: list[dict[str, float]], *phases: str) -> float:
-        return statistics.median(sum(run[phase] for phase in phases) for run in runs)
-
     result = Table("one token of the 3.2-1B shape, float32, before it runs", ["phase", "s", "at most"])
     result.add("nothing cached: graph + schedule", median(cold, "graph", "schedule"), 0.3)
     result.add("nothing cached: lower + render", median(cold, "lower"), 0.3)
     result.add("nothing cached: compile and load", median(cold, "compile"), 0.5)
     result.add("new process, warm disk cache: all", median(warm, "graph", "schedule", "programs"), 0.5)
     result.add("new process, warm disk cache: compiler calls", int(median(warm, "compiler calls")), 0)
+    return result
+
+
+def step_table() -> Table:
+    runs = []
+    for repeat in range(REPEATS):
+        progress(f"training step, {repeat + 1} of {REPEATS}")
+        with tempfile.TemporaryDirectory() as folder:
+            runs.append(in_new_process("training step", folder))
+    progress("")
+    result = Table("one training step of the 15M shape, batch 4 of 128, nothing cached", ["phase", "s"])
+    for name, phases in {"graph, forwards and backwards": ("graph",), "schedule": ("schedule",),
+                         "lower + render": ("lower",), "compile and load": ("compile",)}.items():
+        result.add(name, median(runs, *phases))
     return result
 
 
@@ -166,4 +202,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--measure"]:
         print(json.dumps(MEASURES[sys.argv[2]]()))
     else:
-        report(token_table(), import_table())
+        report(token_table(), step_table(), import_table())

@@ -39,8 +39,11 @@ DIALECT = language_features("gcc", 12)      # what gcc reads, clang does too
 MOST_INLINE = 64 << 20                      # bytes of weights that are written as text
 ALIGNMENT = 64
 WEIGHTS = ("inline", "file")
-# What C and its libraries keep for themselves, as far as a name of a weight may meet it.
-TAKEN = {"arena", "block", "threads", "workspace", "register", "default", "switch", "double", "float", "int", "long"}
+# Words of C, and the names that the text below has for its own: no graph, weight or variable is called so.
+TAKEN = frozenset(
+    "auto break case char const continue default do double else enum extern float for goto if inline int long register "
+    "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while main "
+    "block graph threads workspace".split())
 
 
 def export_c(captured: Captured, path: PathLike, name: str, weights: str = "inline") -> None:
@@ -50,7 +53,7 @@ def export_c(captured: Captured, path: PathLike, name: str, weights: str = "inli
     the graph cannot leave its process, or is not of the host.
     """
     stem, ending = os.path.splitext(os.path.basename(path))
-    if weights not in WEIGHTS or ending != ".c" or not re.fullmatch(r"[A-Za-z_]\w*", stem):
+    if weights not in WEIGHTS or ending != ".c" or not re.fullmatch(r"[A-Za-z_]\w*", stem) or stem in TAKEN:
         raise ValueError(f"export: expected the path of a file IDENTIFIER.c and weights of {', '.join(WEIGHTS)}; got "
                          f"{os.fspath(path)!r} and {weights!r}")
     writer = Writer(contents(captured), stem, name, weights)
@@ -85,6 +88,9 @@ class Writer:
         for i, expected in enumerate(found.captured.expected):
             if not expected.tracker.is_contiguous:
                 raise GraphError(f"argument {i} is a view that is not contiguous: record the graph with .contiguous()")
+        for variable in found.captured.given:
+            if variable in TAKEN or re.fullmatch(r"(in|out)put\d+", variable):
+                raise GraphError(f"the variable {variable!r} needs another name in C")
         self._plan_block()
 
     def _identifier(self, path: str) -> str:
@@ -226,9 +232,10 @@ void {stem}_free({stem} *graph) {{
 
 /* ---- the graph ---- */
 
-typedef void kernel(void *const *buffers, const long *variables, long lo, long hi, char *workspace);
+typedef void {stem}_kernel(void *const *buffers, const long *variables, long lo, long hi, char *workspace);
 
-static void launch({stem} *graph, kernel *function, long extent, void *const *buffers, const long *variables) {{
+static void {stem}_launch({stem} *graph, {stem}_kernel *function, long extent, void *const *buffers,
+                          const long *variables) {{
     long threads = extent < graph->threads ? extent : graph->threads;
 #ifdef _OPENMP
 #pragma omp parallel for num_threads(threads) if (threads > 1)
@@ -274,7 +281,7 @@ int {stem}_run({arguments}) {{
         extent = str(spec.threads) if isinstance(spec.threads, int) else self.style.index(spec.threads)
         for variable in fixed.keys() - given.keys():
             extent = re.sub(rf"\b{variable}\b", str(fixed[variable]), extent)
-        call = f"    launch(graph, {name}, {extent}, (void *[]){{{buffers}}}, {values});"
+        call = f"    {self.stem}_launch(graph, {name}, {extent}, (void *[]){{{buffers}}}, {values});"
         return textwrap.fill(call, 116, subsequent_indent=" " * 11, break_on_hyphens=False) + "\n"
 
     def _constants(self) -> Iterator[str]:

@@ -33,10 +33,12 @@ from ..uops import Ops, UOp
 from . import guards as guarding
 from .capture import Captured, Expected, Kept, Made, Many, Value, capture, unbind
 from .guards import Guards
+from .realize import recorder
 from .recording import Memory, Recording, Step
 from .store import decode, encode
 
 FORMAT, VERSION = "minigrad graph", 1
+CODE = "* "             # before the names of parts that are code: no way to a tensor begins so
 CONTAINERS = {kind.__name__: kind for kind in (list, tuple, dict)}
 
 
@@ -165,7 +167,7 @@ def save_graph(captured: Captured, path: PathLike, name: str, weights: bool = Tr
     parts: dict[str, tuple[DType, tuple[int, ...], memoryview]] = {
         found.names[n]: (found.memory[n].dtype, found.memory[n].shape, found.content(n)) for n in sorted(found.names)
         if weights or n in found.written or n in found.unnamed}
-    parts |= {name: (dtypes.uint8, (len(data),), memoryview(data)) for name, data in code.items()}
+    parts |= {CODE + name: (dtypes.uint8, (len(data),), memoryview(data)) for name, data in code.items()}
     parts = dict(sorted(parts.items(), key=lambda item: -item[1][0].itemsize))  # so that all are aligned
     places = {program: i for i, program in enumerate(programs)}
     plan = json.dumps({
@@ -244,8 +246,8 @@ def _build(plan: dict[str, Any], mapped: MappedFile, stored: Mapping[str, Tensor
     steps = [(kernel, tuple(numbers), tuple((name, value) for name, value in variables), tuple(lines))
              for kernel, numbers, variables, lines in plan["steps"]]
     specs = [decode(data) for data in plan["kernels"]]
-    code = {name: mapped[info.start:info.end] for name, info in stored.items() if name in {part for part, _ in
-                                                                                          plan["code"]} | {"pool"}}
+    code = {name.removeprefix(CODE): mapped[info.start:info.end] for name, info in stored.items()
+            if name.startswith(CODE)}
     programs = device.unpack(specs, code, plan["code"])
     rows = [(kind, which, tuple(shape), decode(dtype), root, offset, name)
             for kind, which, shape, dtype, root, offset, name in plan["memory"]]
@@ -311,6 +313,8 @@ class LoadedGraph:
     def __call__(self, *arguments: Any, **values: int) -> Any:
         """Runs it: the recorded call's tensors in order, and a value for each variable. What the recorded call
         returned. TypeError, ValueError (GraphError) for arguments that do not fit."""
+        if recorder() is not None:
+            raise GraphError(f"{self.name}: a loaded graph cannot become a part of another one")
         tensors: list[Any] = []
         given = dict(values)
         for argument in arguments:

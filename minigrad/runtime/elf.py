@@ -18,7 +18,6 @@ import functools
 import mmap
 import os
 import struct
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -364,6 +363,7 @@ class _SharedFunctions(dict[str, int]):
 
 def load_shared(objects: list[bytes], link: Callable[[list[str], str], None]) -> LoadedObject:
     """Link objects with `link(paths of objects, path of the library)` and open the result. Slower, on any machine."""
+    import tempfile
     with tempfile.TemporaryDirectory(prefix="minigrad") as folder:
         paths = [os.path.join(folder, f"{number}.o") for number in range(len(objects))]
         for path, data in zip(paths, objects):
