@@ -249,13 +249,17 @@ class GraphRunner:
 
     def profile(self, variables: Mapping[str, int], replaced: Replaced | None = None) -> list[float]:
         """Run all launches; the seconds of each."""
+        return self.launch_each(variables, replaced, wait=True)
+
+    def launch_each(self, variables: Mapping[str, int], replaced: Replaced | None, wait: bool) -> list[float]:
+        """One launch after the other; the seconds of each, 0.0 for those not waited for."""
         times = []
         for number, launch in enumerate(self.launches):
             buffers = tuple(replaced.get((number, slot), buffer) for slot, buffer in enumerate(launch.buffers)) \
                 if replaced else launch.buffers
             values = variables if launch.variables is None else \
                 dict(zip(launch.program.spec.variables, (variables[name] for name in launch.names)))
-            times.append(self.device.launch(launch.program, buffers, values))
+            times.append(self.device.launch(launch.program, buffers, values, wait))
         return times
 
 

@@ -10,12 +10,19 @@ from collections.abc import Mapping, Sequence
 
 from minigrad.renderer.base import ProgramSpec
 from minigrad.runtime.compiler import CompileError
-from minigrad.runtime.device import Buffer, Device, Program, check_buffers
+from minigrad.runtime.device import Buffer, Device, GraphRunner, Launch, Program, Replaced, check_buffers
 from minigrad.runtime.locks import fork_safe_lock
 from minigrad.runtime.memory import size_class
 from minigrad.uops.symbolic import evaluate
 
 Grid = tuple[int, ...]
+
+
+class GPUGraph(GraphRunner):
+    """A list of launches: all are started, none is waited for."""
+
+    def run(self, variables: Mapping[str, int], replaced: Replaced | None = None) -> float:
+        return sum(self.launch_each(variables, replaced, wait=False))
 
 
 class GPUDevice(Device):
@@ -118,3 +125,6 @@ class GPUDevice(Device):
         grid = tuple(evaluate(n, variables) for n in spec.grid)
         values = [variables[name] for name in spec.variables]
         return 0.0 if 0 in grid else self.run(program, buffers, values, grid, wait)
+
+    def graph(self, launches: Sequence[Launch]) -> GraphRunner:
+        return GPUGraph(self, launches)
