@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from minigrad.dtype import DType, dtypes, to_dtype
@@ -21,10 +22,8 @@ from minigrad.uops.ops import EndArg, RangeArg, ScratchArg, SpecialArg
 from minigrad.uops.uop import alu, cast, index_const
 
 ARGUMENTS: dict[frozenset[str], Callable[..., Any]] = {  # which class an argument is, by its fields
-    frozenset(fields): kind for fields, kind in (
-        (("slot", "shape"), ParamArg), (("op", "axes"), ReduceArg), (("views",), ShapeTracker), (("mode",), ScatterArg),
-        (("name", "kind", "copy"), RangeArg), (("name", "layout", "shared", "copy", "shape", "pad"), ScratchArg),
-        (("statements", "ranges"), EndArg), (("axis", "dimension"), SpecialArg))}
+    frozenset(field.name for field in fields(kind) if field.repr): kind
+    for kind in (ParamArg, ReduceArg, ShapeTracker, ScatterArg, RangeArg, ScratchArg, EndArg, SpecialArg)}
 OPERATORS = {symbol: (op, level) for op, (symbol, level) in INFIX.items()} | {"-": (Ops.ADD, 4)}
 TOKEN = re.compile(r"""\s*(?:
     (?P<node>%\d+) |
@@ -180,11 +179,11 @@ def argument(text: str, nodes: dict[str, UOp], op: Ops, dtype: DType, shape: tup
     if op is Ops.BUFFER:
         return Buffer(text.rpartition(" ")[2], shape, dtype)
     if re.match(r"[a-z_]+=", text):
-        fields = Reader(text, nodes).fields()
+        found = Reader(text, nodes).fields()
         for names, kind in ARGUMENTS.items():
-            if names == set(fields):
-                return kind(**fields)
-        raise ValueError(f"no argument has the fields {sorted(fields)}")
+            if names == set(found):
+                return kind(**found)
+        raise ValueError(f"no argument has the fields {sorted(found)}")
     values = Reader(text, nodes).all()
     return values[0] if len(values) == 1 else text
 
