@@ -17,9 +17,9 @@ from minigrad.printer import INFIX
 from minigrad.runtime.device import Buffer
 from minigrad.shape import ShapeTracker
 from minigrad.shape.view import View
-from minigrad.uops import ELEMENTWISE, Ops, ParamArg, ReduceArg, ScatterArg, UOp
+from minigrad.uops import Ops, ParamArg, ReduceArg, ScatterArg, UOp
 from minigrad.uops.ops import EndArg, RangeArg, ScratchArg, SpecialArg
-from minigrad.uops.uop import alu, cast, index_const
+from minigrad.uops.uop import alu, index_const
 
 ARGUMENTS: dict[frozenset[str], Callable[..., Any]] = {  # which class an argument is, by its fields
     frozenset(field.name for field in fields(kind) if field.repr): kind
@@ -188,16 +188,6 @@ def argument(text: str, nodes: dict[str, UOp], op: Ops, dtype: DType, shape: tup
     return values[0] if len(values) == 1 else text
 
 
-def node(op: Ops, dtype: DType, sources: tuple[UOp, ...], arg: Any) -> UOp:
-    """A node; integers and conditions in their canonical form."""
-    if dtype is dtypes.index and op is Ops.CAST:
-        return cast(sources[0], dtype)
-    if op in ELEMENTWISE and op is not Ops.CAST and op is not Ops.BITCAST and dtype in (dtypes.index, dtypes.bool) \
-            and all(s.dtype in (dtypes.index, dtypes.bool) for s in sources):
-        return alu(op, *sources)
-    return UOp(op, dtype, sources, arg)
-
-
 def parse(text: str) -> list[UOp]:
     """The nodes that have a line, in order."""
     nodes: dict[str, UOp] = {}
@@ -219,7 +209,7 @@ def parse(text: str) -> list[UOp]:
                 dtype, shape = read_dtype(kind), Reader(dims, nodes).all()[0] if dims else ()
             op = Ops[word]
             arg = argument("  ".join(parts), nodes, op, dtype, shape) if parts else None
-            made = node(op, dtype, tuple(node_of(s) for s in Reader(sources, nodes).all()), arg)
+            made = UOp(op, dtype, tuple(node_of(s) for s in Reader(sources, nodes).all()), arg)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             raise ValueError(f"line {number}, {line.strip()!r}: {error}") from None
         order.append(made)
