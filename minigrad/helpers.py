@@ -84,6 +84,10 @@ GRAD = Flag("GRAD", 1, "0 records nothing for gradients: `no_grad()` sets it for
 TRAINING = Flag("TRAINING", 0, "1 makes dropout act: `Tensor.train()` sets it for a block")
 THREADS = Flag("THREADS", 0, "threads of the CPU device; 0: as many as the process may use cores")
 PIN = Flag("PIN", 1, "0 lets the system move the CPU device's threads between cores")
+BEAM = Flag("BEAM", 0, "n searches for better opts than the heuristic's, going on from the n best so far; what it "
+            "finds is remembered")
+BEAM_BUDGET = Flag("BEAM_BUDGET", 60, "seconds that a process may search for")
+TUNED = Flag("TUNED", 1, "0 ignores opts that searches found, the package's and the user's")
 CACHE = Flag("CACHE", 1, "0 keeps compiled kernels off the disk")
 CACHEDIR = Flag("CACHEDIR", "", "folder of the disk cache; default: minigrad in the user's cache folder")
 

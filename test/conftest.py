@@ -7,6 +7,7 @@ import signal
 import threading
 
 os.environ.setdefault("SPEC", "1")
+os.environ.setdefault("TUNED", "0")  # kernels as they are without what this user's searches found
 # From 3.12 on Python warns of fork beside threads: the library's may be forked, and what a child prints is compared.
 os.environ.setdefault("PYTHONWARNINGS", "ignore:This process:DeprecationWarning")
 

@@ -15,7 +15,7 @@ HOUSE = [
     ["minigrad"],  # the package's own page: what a user imports
     ["minigrad.nn", "minigrad.blas"],
     ["minigrad.tensor"],
-    ["minigrad.engine", "minigrad.gradient"],
+    ["minigrad.engine", "minigrad.gradient", "minigrad.search"],
     ["minigrad.runtime"],
     ["minigrad.renderer"],
     ["minigrad.codegen"],

@@ -11,11 +11,14 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..codegen.linearize import stored_dims
-from ..codegen.pipeline import lower_kernel
-from ..helpers import CACHE, DEBUG, SPEC, VIZ, prod
+from ..codegen.opts import Opt
+from ..codegen.pipeline import Lowered, lower_kernel
+from ..helpers import BEAM, CACHE, DEBUG, NOOPT, SPEC, TUNED, VIZ, prod
 from ..printer import listing, render
 from ..renderer.base import ProgramSpec
 from ..runtime.device import Device, Program, get_device
+from ..search.beam import search_within_budget
+from ..search.records import database
 from ..spec import check_kernel, check_linear
 from ..uops import Ops, UOp, toposort
 from ..uops.trace import lines_of, tracing
@@ -39,6 +42,10 @@ def programs_for(kernels: Sequence[tuple[UOp, str]]) -> list[Program]:
     keys: list[Key] = [(ast, device, flags) for ast, device in kernels]
     missing = dict.fromkeys(key for key in keys if key not in _programs)
     if missing:
+        if BEAM and not NOOPT:
+            better = search_within_budget([kernel for kernel, key in zip(kernels, keys) if key in missing])
+            forget_programs(lambda key: key[0] not in better)
+            missing = dict.fromkeys(key for key in keys if key not in _programs)
         for device_name in dict.fromkeys(key[1] for key in missing):
             _compile(get_device(device_name), [key for key in missing if key[1] == device_name])
     return [_programs[key] for key in keys]
@@ -73,9 +80,11 @@ def _compile(device: Device, keys: list[Key]) -> None:
 def _lowered(ast: UOp, device: Device, progress: Progress) -> ProgramSpec:
     """The kernel's source and facts, from the disk if they are there."""
     progress.step()
+    known_opts = database().best(store.structure(ast), device.target) if TUNED and not NOOPT else None
+    opts = known_opts.opts if known_opts is not None else None
     key = ""
     if CACHE and DEBUG.value < 6 and not VIZ.value:  # these show what happens inside of lowering
-        key = store.kernel_key(ast, device.target, _dialect(device))
+        key = store.kernel_key(ast, device.target, _dialect(device), opts)
         known = store.load(key)
         if known is not None:
             GlobalCounters.disk_hits += 1
@@ -83,7 +92,7 @@ def _lowered(ast: UOp, device: Device, progress: Progress) -> ProgramSpec:
             return known
     try:
         with tracing(bool(VIZ.value)) as steps:
-            lowered = lower_kernel(ast, device.target)
+            lowered = _lower(ast, device, opts)
     except Exception as error:
         error.add_note(f"while lowering what computes {where(ast)}")
         raise
@@ -99,6 +108,16 @@ def _lowered(ast: UOp, device: Device, progress: Progress) -> ProgramSpec:
         trace.lowered(ast, spec, steps, lowered.linear.ops)
     _show(ast, spec)
     return spec
+
+
+def _lower(ast: UOp, device: Device, opts: Sequence[Opt] | None) -> Lowered:
+    """With these opts, or with the heuristic's where there are none, or where they are of another compiler's."""
+    try:
+        return lower_kernel(ast, device.target, opts)
+    except ValueError:
+        if opts is None:
+            raise
+        return lower_kernel(ast, device.target)
 
 
 def _dialect(device: Device) -> str:

@@ -35,7 +35,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import numpy as np
 
-from ..helpers import ALLOW_TF32, DEBUG, DEV, EAGER, NOFUSE, NOOPT
+from ..helpers import ALLOW_TF32, BEAM, DEBUG, DEV, EAGER, NOFUSE, NOOPT, TUNED
 from ..runtime.device import Buffer
 from ..runtime.disk import PathLike
 from ..runtime.locks import fork_safe_lock
@@ -59,7 +59,7 @@ R = TypeVar("R")
 
 MOST_ENTRIES = 16       # combinations of arguments that a function is remembered for
 MOST_CAPTURES = 4       # graphs for one combination: states of what else the function reads
-FLAGS = (ALLOW_TF32, DEV, EAGER, NOFUSE, NOOPT)  # what decides the graph besides the function
+FLAGS = (ALLOW_TF32, BEAM, DEV, EAGER, NOFUSE, NOOPT, TUNED)  # what decides the graph besides the function
 EXACT = (int, str, bool, types.NoneType)
 
 

@@ -20,7 +20,7 @@ from enum import Enum
 from typing import Any
 
 from ..dtype import DType, dtypes, to_dtype
-from ..helpers import NOOPT, SPEC
+from ..helpers import BEAM, NOOPT, SPEC, TUNED
 from ..printer import format_value, lines
 from ..renderer.base import ProgramSpec
 from ..runtime import cache
@@ -56,17 +56,22 @@ def _target_text(target: Target) -> str:
 
 
 def flags() -> tuple[int, ...]:
-    """The flags that lowering reads. SPEC is one of them: a kernel stored under it was proved in bounds."""
-    return int(NOOPT.value), int(SPEC.value)
+    """The flags that decide a Program: those that lowering reads, then those that choose its opts. SPEC is one: a
+    kernel stored under it was proved in bounds.
+    """
+    return int(NOOPT.value), int(SPEC.value), int(TUNED.value), int(BEAM.value)
+
+
+@functools.lru_cache(1 << 12)
+def structure(ast: UOp) -> str:
+    """A hash of the AST's text: the kernel's name across processes."""
+    return hashlib.sha256("\n".join(lines(ast, shapes=False)).encode()).hexdigest()[:40]
 
 
 def kernel_key(ast: UOp, target: Target, dialect: str, opts: Any = None) -> str:
     """Names a lowered kernel: its structure, opts, flags, target, dialect of C, and the compiler's version."""
-    digest = hashlib.sha256()
-    for line in lines(ast, shapes=False):
-        digest.update(line.encode() + b"\n")
-    digest.update(f"{format_value(opts, {})} {flags()} {dialect} {_target_text(target)} {compiler_version()}".encode())
-    return "kernel " + digest.hexdigest()
+    parts = structure(ast), format_value(opts, {}), flags()[:2], dialect, _target_text(target), compiler_version()
+    return "kernel " + hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()
 
 
 # ---- plain data -----------------------------------------------------------------------------------------------------

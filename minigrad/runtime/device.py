@@ -16,7 +16,7 @@ import importlib
 import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -318,6 +318,12 @@ class Device(ABC):
     def graph(self, launches: Sequence[Launch]) -> GraphRunner:
         """Prepare launches to be replayed."""
         return GraphRunner(self, launches)
+
+    def timer(self, program: Program, buffers: Sequence[Sequence[Buffer]],
+              variables: Mapping[str, int]) -> Callable[[], float]:
+        """A function that launches a program once on each of the sets of buffers; seconds of one launch."""
+        graph = self.graph([Launch(program, tuple(each)) for each in buffers])
+        return lambda: graph.run(variables) / len(buffers)
 
     def synchronize(self) -> None:
         """Wait until everything launched has run."""

@@ -1,0 +1,1 @@
+"""Better opts than the heuristic's, found by trying them, and remembered."""

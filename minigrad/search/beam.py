@@ -1,0 +1,260 @@
+"""Beam search over lists of opts: the flags BEAM and BEAM_BUDGET, and `tune`.
+
+In: the kernels of a schedule that no search of this width has seen. Out: records of what was better than the
+heuristic, written as they are found. Each kernel's search goes in rounds: the best lists so far are changed in one
+step each, a model orders what comes out, the first are compiled together, compared with the interpreter and timed
+beside the heuristic's kernel. All kernels share one budget of time; the next round goes to the kernel that has the
+most seconds at stake for those already spent on it.
+"""
+from __future__ import annotations
+
+import heapq
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from ..codegen.pipeline import finish
+from ..engine import store
+from ..helpers import BEAM, BEAM_BUDGET, DEBUG, Context
+from ..renderer.base import ProgramSpec
+from ..runtime.device import Device, get_device
+from ..uops import UOp
+from .measure import LIMIT, OutOfTime, Stuck, Times, Worker
+from .model import estimate
+from .moves import Candidate, Opts, replay, starts, steps
+from .records import Database, Record, database, machine_of
+
+BATCH = 12                  # candidates of a round, besides the heuristic's
+PATIENCE = 2                # rounds without a gain that end a search, besides one for each of the beam
+GAIN = 0.97                 # of the best time so far: what counts as a gain
+DUEL = 12                   # rounds of the comparison that decides
+EXPAND = 2.0                # seconds, or a part of the budget, for taking steps in one round
+MOST_TEXT = 200_000         # characters of a source: compilers take minutes over more
+
+Result = TypeVar("Result")
+_spent = [0.0]              # seconds that this process has searched
+
+
+class Search:
+    """The search for one kernel: `round` after `round`, with the best so far in `opts` and `ratio` at any moment."""
+
+    def __init__(self, ast: UOp, device: Device, beam: int, deadline: float, records: Database,
+                 limit: float = LIMIT) -> None:
+        self.ast, self.device, self.beam, self.deadline, self.records = ast, device, beam, deadline, records
+        self.kernel = store.structure(ast)
+        self.worker = Worker(ast, device.name, deadline, limit)
+        self.rng = random.Random(self.kernel)
+        self.opts: Opts | None = None
+        self.ratio, self.seconds = 1.0, 0.0             # of the best; of the heuristic
+        self.name = ""
+        self.tried = self.stale = 0
+        self.ended = False
+        self.measured: list[tuple[float, int, Candidate]] = []      # ratio, number
+        self.expanded: set[int] = set()
+        self.waiting: list[tuple[float, int, Candidate]] = []       # a heap by what the model expects
+        self.seen: dict[tuple[object, ...], int] = {}               # nests by number, in the order they were met
+
+    def round(self) -> None:
+        """One batch: candidates made, measured, and a record written if one is better. OutOfTime."""
+        try:
+            if not self.seen:
+                self._begin()
+            self._expand()
+            batch = [heapq.heappop(self.waiting)[2] for _ in range(min(BATCH, len(self.waiting)))]
+            before = self.ratio
+            if batch:
+                self._measure(batch)
+            if self.ended:
+                return
+            self.stale = self.stale + 1 if self.ratio > before * GAIN else 0
+            if not batch or self.stale >= PATIENCE + self.beam:
+                self._end()
+        except Stuck as stuck:      # the kernel's inputs or right results cannot be made
+            self._say(f"cannot be searched: {stuck}")
+            self._end()
+
+    def _begin(self) -> None:
+        """The starting points, and what an earlier search found."""
+        first, *others = starts(self.ast, self.device.target)
+        known = self.records.best(self.kernel, self.device.target)
+        if known is not None and known.opts is not None:
+            again = replay(Candidate((), first.stages[:1], first.most_nodes), known.opts, self.device.target)
+            others = [again, *others] if again is not None else others
+        self.seen[first.key] = 0
+        self.heuristic = first
+        self.measured.append((1.0, 0, first))
+        for candidate in others:
+            self._wait(candidate, 0.0)
+
+    def _wait(self, candidate: Candidate, expected: float) -> None:
+        if candidate.key not in self.seen:
+            self.seen[candidate.key] = number = len(self.seen)
+            heapq.heappush(self.waiting, (expected, number, candidate))
+
+    def _expand(self) -> None:
+        """Steps away from the best `beam` candidates that were not left yet: their time as the model changes it."""
+        until = min(time.monotonic() + EXPAND, self.deadline)
+        for ratio, number, candidate in sorted(self.measured, key=lambda m: m[:2])[:self.beam]:
+            if number in self.expanded or len(self.measured) == 1 and self.waiting:
+                continue                # the other starting points first: they say where to go on
+            self.expanded.add(number)
+            base = max(estimate(candidate.loops, self.device.target), 1e-12)
+            for new in steps(candidate, self.device.target, self.rng):
+                self._wait(new, ratio * estimate(new.loops, self.device.target) / base)
+                if time.monotonic() > until:
+                    return
+
+    def _spec(self, candidate: Candidate) -> ProgramSpec | None:
+        try:
+            spec = self.device.render(finish(self.ast, candidate.loops))
+        except (ValueError, KeyError, IndexError, AssertionError, RecursionError) as error:
+            self._drop(candidate, f"lowering: {type(error).__name__}: {error}")
+            return None
+        return spec if len(spec.source) <= MOST_TEXT else None
+
+    def _drop(self, candidate: Candidate, why: str) -> None:
+        self._say(f"dropped, {why}: {', '.join(map(str, candidate.opts))}")
+        self.records.add(Record(self.kernel, machine_of(self.device.target), self.name, candidate.opts, dropped=why))
+
+    def _measure(self, batch: Sequence[Candidate], rounds: int = 3) -> None:
+        """Times a batch beside the heuristic's kernel; the best challenges the best so far."""
+        bad = self.records.dropped(self.kernel, self.device.target)
+        trying = {self.seen[c.key]: c for c in (self.heuristic, *batch) if c.opts not in bad}
+        times = self._times(trying, rounds)
+        self.tried += len(trying) - 1
+        for number, seconds in times.items():
+            if number:
+                self.measured.append((seconds[0] / times[0][0], number, trying[number]))
+        ratio, number, challenger = min(self.measured, key=lambda m: m[:2])
+        if number and ratio < self.ratio * GAIN and challenger.opts != self.opts:
+            self._duel(number, challenger)
+
+    def _times(self, candidates: dict[int, Candidate], rounds: int) -> dict[int, Times]:
+        """Seconds by number, the heuristic's under 0; nothing if that one fails."""
+        specs = {number: spec for number, c in candidates.items() if (spec := self._spec(c)) is not None}
+        if 0 in specs:
+            self.name = specs[0].name
+        times, dropped = self.worker.measure(specs, rounds) if 0 in specs else ({}, {})
+        if 0 in times:
+            for number, why in dropped.items():
+                self._drop(candidates[number], why)
+            self.seconds = times[0][0]
+            return times
+        # a mistake in the compiler, or a device that computes nothing: not to be remembered
+        self._say(f"the heuristic's kernel cannot be compared with: {dropped.get(0, 'it was not timed')}")
+        self.ended = True
+        self.worker.stop()
+        return {}
+
+    def _duel(self, number: int, challenger: Candidate) -> None:
+        """The challenger and the heuristic's alone, longer: what the record says. Both the least and the median of the
+        times have to be better, so that a moment's luck on a busy machine decides nothing.
+        """
+        times = self._times({0: self.heuristic, number: challenger}, DUEL)
+        if not times:
+            return
+        ratio = round(max(a / b for a, b in zip(times.get(number, times[0]), times[0])), 3)
+        self.measured = [(ratio if n == number else r, n, c) for r, n, c in self.measured]
+        if ratio < self.ratio * GAIN:
+            self.opts, self.ratio = challenger.opts, ratio
+            self._record(beam=0)
+
+    def _record(self, beam: int) -> None:
+        self.records.add(Record(self.kernel, machine_of(self.device.target), self.name, self.opts, self.ratio, beam))
+
+    def _end(self) -> None:
+        self.ended = True
+        self.worker.stop()
+        self._record(self.beam)
+        self._say(f"{self.ratio:.2f} of the heuristic's time, {self.tried} tried")
+
+    def _say(self, text: str) -> None:
+        if DEBUG.value >= 2:
+            print(f"BEAM {self.name}: {text}")
+
+
+def search(kernels: Sequence[tuple[UOp, str]], beam: int, budget: float, records: Database | None = None,
+           limit: float = LIMIT) -> list[Search]:
+    """Searches for the kernels (AST, device name) that no search of this width has ended for, for `budget` seconds.
+
+    The more often a kernel stands in the list, the more of the time it gets. An interrupt leaves what was found.
+    """
+    records = database() if records is None else records
+    records.refresh()
+    start = time.monotonic()
+    uses = Counter(kernels)
+    found: list[Search] = []
+    weight: dict[Search, int] = {}
+    spent: dict[Search, float] = {}
+    for (ast, name), count in uses.items():
+        device = get_device(name)
+        best = None if device.interprets else records.best(store.structure(ast), device.target)
+        if not device.interprets and (best is None or best.beam < beam):
+            one = Search(ast, device, beam, start + budget, records, limit)
+            found.append(one)
+            weight[one], spent[one] = count, 0.0
+    bar = Bar(start, budget)
+    try:
+        while (left := [one for one in found if not one.ended]) and time.monotonic() < start + budget:
+            # first a round for each, then the most at stake
+            one = max(left, key=lambda s: (not s.seen, weight[s] * s.seconds * s.ratio / max(spent[s], 1e-3)))
+            began = time.monotonic()
+            bar.show(one, len(found) - len(left), len(found))
+            one.round()
+            spent[one] += time.monotonic() - began
+    except OutOfTime:
+        pass
+    finally:
+        bar.done()
+        for one in found:
+            one.worker.stop()
+        _spent[0] += time.monotonic() - start
+    return found
+
+
+def search_within_budget(kernels: Sequence[tuple[UOp, str]]) -> set[UOp]:
+    """What BEAM=n does before kernels are compiled; a process searches for BEAM_BUDGET seconds in all. The ASTs for
+    which something better was found.
+    """
+    left = BEAM_BUDGET.value - _spent[0]
+    return {one.ast for one in search(kernels, BEAM.value, left) if one.opts is not None} if left > 0 else set()
+
+
+def tune(function: Callable[..., Result], *args: Any, beam: int = 4, budget: float = 60.0) -> Result:
+    """Calls the function, searching for the kernels that it runs: `tune(model, x, budget=30)`.
+
+    Later calls, in this process and in others, use what was found; a jitted function that was recorded before goes on
+    as it was until its `reset()`. ValueError: a width or a budget that is not positive.
+    """
+    if beam < 1 or budget <= 0:
+        raise ValueError(f"tune: beam={beam}, budget={budget}; both must be positive")
+    with Context(BEAM=beam, BEAM_BUDGET=int(_spent[0] + budget + 0.999)):
+        return function(*args)
+
+
+class Bar:
+    """A line on a terminal that says how far the search is; otherwise quiet."""
+
+    WIDTH = 20
+
+    def __init__(self, start: float, budget: float) -> None:
+        self.start, self.budget = start, budget
+        self.shown = sys.stderr.isatty() and "NO_PROGRESS" not in os.environ
+
+    def show(self, one: Search, ended: int, total: int) -> None:
+        if self.shown:
+            seconds = min(time.monotonic() - self.start, self.budget)
+            full = int(self.WIDTH * seconds / self.budget)
+            sys.stderr.write(f"\r\033[Ksearching [{'#' * full}{'.' * (self.WIDTH - full)}] {seconds:.0f}/"
+                             f"{self.budget:.0f} s, {ended} of {total} kernels done, {one.name or 'next'}: "
+                             f"{one.ratio:.2f} of the heuristic's time, {one.tried} tried")
+            sys.stderr.flush()
+
+    def done(self) -> None:
+        if self.shown:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()

@@ -1,0 +1,401 @@
+"""Searching for opts: what may be a candidate, what is dropped, what is remembered. No test asserts a time."""
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kernel_cases import CASES, Case, difference, finish_specs, run
+
+from minigrad import Context, Tensor
+from minigrad.codegen import nest
+from minigrad.codegen.opts import Merge, Opt, Peel, Split, Thread, Upcast, Vector
+from minigrad.codegen.pipeline import lower_kernel
+from minigrad.codegen.place import Place
+from minigrad.engine import compile as engine
+from minigrad.engine.store import structure
+from minigrad.renderer.base import ProgramSpec
+from minigrad.runtime.device import get_device
+from minigrad.search import beam, measure, moves, records, trial
+from minigrad.search.beam import Search, search, tune
+from minigrad.search.measure import OutOfTime, Stuck, Worker
+from minigrad.search.model import estimate
+from minigrad.search.records import Database, Record, export, machine_of, opt_data, opt_from, read_line
+from minigrad.uops import UOp
+
+DEVICE = get_device("CPU")
+TARGET = DEVICE.target
+OPTS: tuple[Opt, ...] = (Split("o1", 16), Place("p2", ("o1.0",), ((0, 1, 0), (1, 16, 0), (1, 1, 16)), along="o1.1"),
+                         Vector("o1.1"), Thread("o0"))
+# A kernel that never ends; where the test knows how, it sleeps (the system call `pause`) and keeps no core busy.
+HANG = ('for (;;) { long a = 34; __asm__ volatile("syscall" : "+a"(a) : : "rcx", "r11", "memory"); }'
+        if TARGET.arch == "x86_64" else "for (volatile long i = 0; i >= 0;) {}")
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine makes no difference."""
+    monkeypatch.setattr(measure, "SETUP", 600.0)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    return Database(str(tmp_path / "tuning.jsonl"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A cache folder of its own, and no programs from before."""
+    engine.forget_programs()
+    with Context(CACHEDIR=str(tmp_path), TUNED=1):
+        yield tmp_path
+    engine.forget_programs()
+
+
+def spec_of(ast: UOp, opts: tuple[Opt, ...] | None = None) -> ProgramSpec:
+    return DEVICE.render(lower_kernel(ast, TARGET, opts))
+
+
+def spoiled(spec: ProgramSpec, statement: str) -> ProgramSpec:
+    """The kernel with a C statement at its start."""
+    return replace(spec, source=spec.source.replace("{\n", "{\n" + statement + "\n", 1))
+
+
+def record(kernel: str = "ab", **changes: object) -> Record:
+    return replace(Record(kernel, machine_of(TARGET), "matmul", OPTS, 0.5, 4), **changes)  # type: ignore[arg-type]
+
+
+# ---- candidates
+
+@pytest.mark.parametrize("name", ["matmul", "linear", "matmul_softmax", "symbolic_attention", "cumulative_sum"])
+def test_steps_lead_to_kernels_that_compute_the_same(name: str) -> None:
+    case, rng = CASES[name], random.Random(name)
+    found = moves.starts(case.ast, TARGET)
+    for _ in range(2):      # two steps away
+        found += itertools.islice(moves.steps(rng.choice(found), TARGET, rng), 6)
+    specs = [finish_specs(DEVICE, lower_kernel(case.ast, TARGET, candidate.opts)) for candidate in found]
+    for candidate, program in zip(found, DEVICE.compile(specs)):
+        for variables in case.bindings[-1:]:
+            wrong = difference(case, run(program, case, variables), case.expected(variables))
+            assert wrong is None, f"{candidate.opts}: {wrong}"
+
+
+def test_the_heuristic_comes_first_and_no_start_twice() -> None:
+    for name in ("matmul", "attention", "elementwise"):
+        found = moves.starts(CASES[name].ast, TARGET)
+        assert found[0].opts == lower_kernel(CASES[name].ast, TARGET).opts
+        assert len({candidate.key for candidate in found}) == len(found) > 1
+
+
+def test_replay_leaves_out_what_does_not_fit_any_more() -> None:
+    first = moves.starts(CASES["matmul"].ast, TARGET)[0]
+    empty = replace(first, opts=(), stages=first.stages[:1])
+    found = moves.replay(empty, [Split("o1", 16), Merge("o1.0", "nothing"), Upcast("gone"), Vector("o1.1")], TARGET)
+    assert found is not None and found.opts == (Split("o1", 16), Vector("o1.1"))
+
+
+def test_another_tile_has_another_remainder() -> None:
+    """The rows that are peeled off follow the height of the tile."""
+    found = moves.starts(CASES["linear"].ast, TARGET)[0]
+    (rows,) = (r.src[1].arg for r in nest.ranges_named(found.stages[0].root, "o0"))
+    empty = replace(found, opts=(), stages=found.stages[:1])
+    tiled = moves.replay(empty, [Peel("o0", rows - 1), Split("o0", rows - 1), Upcast("o0.1")], TARGET)
+    assert tiled is not None and len(tiled.opts) == 3
+    for candidate in moves.steps(tiled, TARGET, random.Random(0)):
+        sizes = [opt.size for opt in candidate.opts if isinstance(opt, Split) and opt.range == "o0"]
+        cuts = [opt.at for opt in candidate.opts if isinstance(opt, Peel) and opt.range == "o0"]
+        if sizes and cuts and candidate.opts[:2] != tiled.opts[:2]:
+            assert cuts == [rows // sizes[0] * sizes[0]]
+
+
+def test_steps_of_equal_seeds_are_equal() -> None:
+    first = moves.starts(CASES["linear"].ast, TARGET)[0]
+    lists = [[c.opts for c in itertools.islice(moves.steps(first, TARGET, random.Random(7)), 10)] for _ in range(2)]
+    assert lists[0] == lists[1] and len(lists[0]) == 10
+
+
+def test_the_model_prefers_what_an_expert_would() -> None:
+    """Lanes to scalars, a register tile to none, for a product that is large enough for either to matter."""
+    product = Tensor(np.zeros((128, 256), np.float32)) @ Tensor(np.zeros((256, 192), np.float32))
+    heuristic, plain, *_ = moves.starts(kernel_of(product), TARGET)
+    empty = replace(heuristic, opts=(), stages=heuristic.stages[:1])
+    lanes = moves.replay(empty, [Split("o1", TARGET.lanes(4)), Vector("o1.1")], TARGET)
+    assert lanes is not None
+    times = [estimate(candidate.loops, TARGET) for candidate in (heuristic, lanes, plain)]
+    assert times == sorted(times) and times[0] * 4 < times[2]
+
+
+def kernel_of(tensor: Tensor) -> UOp:
+    """The AST of the one kernel that computes a tensor."""
+    found: list[UOp] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minigrad.engine.realize.programs_for",
+                      lambda kernels: found.extend(ast for ast, _ in kernels) or engine.programs_for(kernels))
+        tensor.realize()
+    assert len(found) == 1
+    return found[0]
+
+
+# ---- measuring
+
+def test_wrong_crashing_and_hanging_candidates_are_dropped_and_the_others_timed() -> None:
+    good = spec_of(CASES["linear"].ast)
+    bad = {2: ("return;", "buffer 0: element"), 3: ("*(volatile int *)8 = 1;", "crashed: SIGSEGV"),
+           4: (HANG, "took more than 20 s"),
+           5: ("((char *)buffers[0])[-3] = 1;", "outside of buffer 0"), 6: ("no C", "compiler"),
+           7: ("__builtin_trap();", "crashed: SIGILL")}
+    specs = {number: spoiled(good, statement) for number, (statement, _) in bad.items()}
+    with Worker(CASES["linear"].ast, "CPU", time.monotonic() + 3000, limit=20) as worker:
+        times, dropped = worker.measure({0: good, **specs, 9: good})
+    assert set(times) == {0, 9} and all(0 < least <= median for least, median in times.values())
+    assert [number for number, (_, why) in bad.items() if why not in dropped.get(number, "")] == [], dropped
+
+
+def test_a_worker_out_of_time_is_killed() -> None:
+    hanging = spoiled(spec_of(CASES["elementwise"].ast), HANG)
+    with Worker(CASES["elementwise"].ast, "CPU", time.monotonic() + 3000) as worker:
+        worker.start()
+        process = worker.process
+        worker.deadline = time.monotonic() + 0.5
+        with pytest.raises(OutOfTime):
+            worker.measure({0: hanging})
+    assert process is not None and process.poll() is not None
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_the_interpreters_results_are_inside_of_the_tolerance(name: str) -> None:
+    """The heuristic's kernel passes on every input that candidates are judged by, and a wrong element never does."""
+    case = CASES[name]
+    for wanted, got, allowed in results(case):
+        for slot, right in wanted.items():
+            dtype = case.params[slot].dtype
+            assert trial.difference(got[slot], right, dtype, allowed) == ""
+            spoilt = right.copy()
+            flat = spoilt.reshape(-1).view(f"u{right.dtype.itemsize}")
+            at = int(np.argmax(np.abs(np.nan_to_num(right.reshape(-1).astype(np.float64), posinf=0, neginf=0))))
+            flat[at] ^= 1 << (8 * right.dtype.itemsize - 2 if dtype.is_float else 0)
+            assert trial.difference(spoilt, right, dtype, allowed)
+
+
+def results(case: Case) -> list[tuple[dict[int, np.ndarray], list[np.ndarray], tuple[float, float]]]:
+    """For each trial: what must be written, all buffers after the heuristic's kernel, the tolerance."""
+    program, = DEVICE.compile([finish_specs(DEVICE, lower_kernel(case.ast, TARGET))])
+    found = []
+    for each in trial.trials_of(case.ast):
+        arrays = trial.contents(case.ast, each.positive)
+        wanted = trial.expected(case.ast, arrays, each.variables)
+
+        class Given(Case):
+            def arrays(self) -> list[np.ndarray]:
+                return arrays  # noqa: B023
+        got = run(program, Given(case.name, case.ast), each.variables)
+        found.append((wanted, got, trial.tolerance(case.ast, each.variables)))
+    return found
+
+
+# ---- searching
+
+def test_a_search_ends_with_a_valid_record_and_is_not_repeated(database: Database) -> None:
+    case = CASES["matvec"]
+    found, = search([(case.ast, "CPU")], beam=1, budget=200, records=database)
+    best = database.best(found.kernel, TARGET)
+    assert found.tried > 0 and best is not None and best.ratio == found.ratio <= 1 and best.opts == found.opts
+    program, = DEVICE.compile([finish_specs(DEVICE, lower_kernel(case.ast, TARGET, best.opts))])
+    assert difference(case, run(program, case, {}), case.expected({})) is None
+    if found.ended:     # and not out of time, on a busy machine
+        assert best.beam == 1 and not search([(case.ast, "CPU")], beam=1, budget=60, records=database)
+
+
+def test_a_kernel_is_accepted_only_if_it_wins_least_and_median(database: Database) -> None:
+    """Without a worker: times as given."""
+    one_search = Search(CASES["matmul"].ast, DEVICE, 1, time.monotonic() + 100, database)
+    one_search._begin()
+    challenger = one_search.waiting[0][2]
+    for challenge, accepted in (((0.5, 1.2), False), ((1.2, 0.5), False), ((0.9, 0.8), True)):
+        one_search.worker.measure = lambda specs, rounds, c=challenge: (  # type: ignore[method-assign]
+            {number: c if number else (1.0, 1.0) for number in specs}, {})
+        one_search._duel(one_search.seen[challenger.key], challenger)
+        assert (one_search.opts == challenger.opts) == accepted
+    assert one_search.ratio == 0.9 and database.best(one_search.kernel, TARGET) == \
+        Record(one_search.kernel, machine_of(TARGET), one_search.name, challenger.opts, 0.9, 0)
+
+
+def test_what_was_dropped_is_remembered_and_never_tried_again(database: Database) -> None:
+    case = CASES["matmul"]
+    bad = [candidate.opts for candidate in moves.starts(case.ast, TARGET)[1:]]
+    for opts in bad:
+        database.add(record(structure(case.ast), opts=opts, ratio=0.1, beam=0))     # the fastest, but
+        database.add(record(structure(case.ast), opts=opts, dropped="it crashed"))
+    assert database.best(structure(case.ast), TARGET) is None
+    again = Search(case.ast, DEVICE, 1, time.monotonic() + 100, Database(*database.paths))
+    again.records.refresh()
+    tried: list[tuple[Opt, ...]] = []
+    again.worker.measure = lambda specs, rounds: (tried.extend(s.opts for s in specs.values()),  # type: ignore
+                                                  (dict.fromkeys(specs, (1.0, 1.0)), {}))[1]
+    again.round()
+    assert not set(bad) & set(tried)
+
+
+def test_a_search_goes_on_from_what_an_earlier_one_found(database: Database) -> None:
+    case = CASES["matmul"]
+    database.add(record(structure(case.ast), opts=OPTS, ratio=0.9, beam=0))
+    again = Search(case.ast, DEVICE, 1, time.monotonic() + 100, database)
+    again._begin()
+    assert OPTS in [candidate.opts for _, _, candidate in again.waiting]
+
+
+def test_a_kernel_whose_reference_fails_keeps_the_heuristic(database: Database) -> None:
+    one_search = Search(CASES["matmul"].ast, DEVICE, 1, time.monotonic() + 100, database)
+
+    def fails(*_: object, **__: object) -> None:
+        raise Stuck("it crashed: SIGSEGV")
+    one_search.worker.measure = fails  # type: ignore[assignment, method-assign]
+    one_search.round()
+    best = database.best(one_search.kernel, TARGET)
+    assert one_search.ended and best is not None and best.opts is None
+
+
+def test_what_a_killed_search_found_is_there(folder: Path) -> None:
+    """Killed as soon as something is written; the next process reads it, and no worker stays behind."""
+    code = ("import numpy as np; from minigrad import Tensor; from minigrad.search.beam import tune;"
+            "print('on', flush=True);"
+            "tune(lambda: (Tensor(np.ones((8, 96), np.float32)) @ Tensor(np.ones((96, 80), np.float32))).realize(),"
+            "beam=4, budget=200)")
+    path = folder / "tuning.jsonl"
+    environment = {**os.environ, "CACHEDIR": str(folder), "TUNED": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True)
+    until = time.monotonic() + 240
+    while not (path.exists() and path.stat().st_size) and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    lines = [line for line in path.read_text().splitlines() if line]
+    read = [read_line(line) for line in lines]
+    assert lines and None not in read[:-1]
+    again = Database(str(path))
+    again.refresh()
+    kept = [r for r in read if r is not None]
+    assert all(again.records(r.kernel) >= {r} for r in kept)
+
+
+def test_a_device_that_computes_nothing_leaves_no_record(database: Database) -> None:
+    found, = search([(CASES["elementwise"].ast, "NULL")], beam=1, budget=60, records=database)
+    assert found.opts is None and not os.path.exists(database.paths[0])
+
+
+def test_an_interpreting_device_is_not_searched_for(database: Database) -> None:
+    assert search([(CASES["matmul"].ast, "NUMPY")], beam=4, budget=10, records=database) == []
+
+
+# ---- records
+
+def test_records_keep_every_kind_of_opt() -> None:
+    found = [opt for name in ("attention", "matmul", "everything", "symbolic_softmax", "linear")
+             for opt in lower_kernel(CASES[name].ast, TARGET).opts]
+    assert [opt_from(opt_data(opt)) for opt in (*found, *OPTS)] == [*found, *OPTS]
+    line = record(opts=tuple(found)).line()
+    assert read_line(line) == record(opts=tuple(found)) and read_line(line).line() == line  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("data", [["Split", "o1"], ["Split", "o1", "16"], ["Split", 1, 16], ["exec", "x"], [], "Split",
+                                  ["Place", "v", "o1", [], False, ""], ["Split", "o1", True]])
+def test_damaged_opts_are_no_record(data: object) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError, IndexError)):
+        opt_from(data)  # type: ignore[arg-type]
+    assert read_line(record().line().replace('["Split","o1",16]', str(data).replace("'", '"'))) is None
+
+
+def test_a_line_that_breaks_off_is_passed_over_and_the_next_is_read(database: Database) -> None:
+    database.add(record("aa"))
+    path, whole = Path(database.paths[0]), record("bb").line()
+    for end in range(1, len(whole)):
+        assert read_line(whole[:end]) is None
+    with path.open("a") as file:
+        file.write(whole[:-9])      # killed here
+    database.add(record("cc"))
+    again = Database(*database.paths)
+    again.refresh()
+    assert [len(again.records(kernel)) for kernel in ("aa", "bb", "cc")] == [1, 0, 1]
+
+
+def test_joined_files_are_merged_whatever_their_order(tmp_path: Path) -> None:
+    lines = [record(ratio=0.7, beam=2), record(ratio=0.6, beam=1, opts=OPTS[:2]), record(ratio=0.1, opts=OPTS[:1]),
+             record(opts=OPTS[:1], dropped="wrong"), record(machine="another", ratio=0.01), record(opts=None, ratio=1)]
+    answers = set()
+    for order in itertools.permutations(lines):
+        found = Database()
+        for each in order:
+            found.add(each)
+        answers.add(found.best("ab", TARGET))
+    assert answers == {record(ratio=0.6, beam=4, opts=OPTS[:2])}
+
+
+def test_exports_of_equal_records_are_equal_files(tmp_path: Path) -> None:
+    some = [record(kernel, ratio=ratio) for kernel in ("aa", "bb") for ratio in (0.5, 0.25)]
+    assert export(some, str(tmp_path / "one")) == export(some[::-1], str(tmp_path / "two")) == 4
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    found = Database(str(tmp_path / "one"))
+    found.refresh()
+    assert found.records("aa") == set(some[:2])
+
+
+def test_what_ships_can_be_read() -> None:
+    text = Path(records.SHIPPED).read_text()
+    assert all(read_line(line) is not None and read_line(line).ratio < 1 for line in text.splitlines())  # type: ignore
+
+
+# ---- what is found is used
+
+def test_kernels_are_lowered_with_the_opts_that_were_found(folder: Path) -> None:
+    ast = CASES["matmul"].ast
+    heuristic = engine.programs_for([(ast, "CPU")])[0].spec.opts
+    records.database().add(record(structure(ast), opts=OPTS[:1]))
+    assert engine.programs_for([(ast, "CPU")])[0].spec.opts == heuristic    # in memory
+    engine.forget_programs()
+    assert engine.programs_for([(ast, "CPU")])[0].spec.opts == OPTS[:1] != heuristic
+    with Context(TUNED=0):
+        assert engine.programs_for([(ast, "CPU")])[0].spec.opts == heuristic
+    with Context(NOOPT=1):
+        assert engine.programs_for([(ast, "CPU")])[0].spec.opts == ()
+
+
+def test_opts_that_do_not_fit_any_more_leave_the_heuristic(folder: Path) -> None:
+    ast = CASES["matmul"].ast
+    with Context(TUNED=0):
+        heuristic = engine.programs_for([(ast, "CPU")])[0].spec.opts
+    records.database().add(record(structure(ast), opts=(Split("no such range", 4),)))
+    assert engine.programs_for([(ast, "CPU")])[0].spec.opts == heuristic
+
+
+def test_beam_searches_once_and_what_it_found_is_used_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def found(kernels: list[tuple[UOp, str]]) -> set[UOp]:
+        asked.append([device for _, device in kernels])
+        records.database().add(record(structure(kernels[0][0]), opts=()))
+        return {kernels[0][0]}
+    monkeypatch.setattr(engine, "search_within_budget", found)
+    kernels = [(CASES["matmul"].ast, "CPU")] * 2
+    before = engine.programs_for(kernels)[0]
+    with Context(BEAM=2):
+        assert engine.programs_for(kernels)[0].spec.opts == () and engine.programs_for(kernels)[0].spec.opts == ()
+    assert asked == [["CPU", "CPU"]]
+    assert before.spec.opts and engine.programs_for(kernels)[0].spec.opts == ()
+
+
+def test_tune_calls_the_function_under_the_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr(beam, "_spent", [5.0])
+    assert tune(lambda x: seen.append((beam.BEAM.value, beam.BEAM_BUDGET.value)) or x, 3, beam=2, budget=7) == 3
+    assert seen == [(2, 12)]
+    with pytest.raises(ValueError, match="beam=0"):
+        tune(print, beam=0)
