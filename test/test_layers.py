@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Rows from top to bottom. A module imports only from its own row or from rows below it. A name stands for a module
 # or for a whole package; the longest name that fits a module decides.
 HOUSE = [
-    ["extra.models", "extra.benchmarks", "extra.cuda_emulated", "tools", "minigrad.doctor"],
+    ["extra.models", "extra.benchmarks", "extra.cuda_emulated", "extra.search", "tools", "minigrad.doctor"],
     ["minigrad"],  # the package's own page: what a user imports
     ["minigrad.nn", "minigrad.blas"],
     ["minigrad.tensor"],

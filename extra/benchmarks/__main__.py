@@ -22,6 +22,7 @@ NAMES = {
     "replay": "what one more tiny kernel costs in a replayed graph",
     "blas_ladder": "one matrix product from a Python loop to all cores, a list of opts a rung",
     "compile_time": "scheduling, lowering, compiling and the warm start of one token of a 1B Llama",
+    "beam": "what a search finds for matrix products, attention, softmax and the kernels of a token",
     "decode": "tokens/s of Llama against the read bandwidth",
 }
 

@@ -52,6 +52,7 @@ class Search:
         self.ratio, self.seconds = 1.0, 0.0             # of the best; of the heuristic
         self.name = ""
         self.tried = self.stale = 0
+        self.uses, self.spent = 1, 0.0                  # launches of the kernel; seconds of search
         self.ended = False
         self.measured: list[tuple[float, int, Candidate]] = []      # ratio, number
         self.expanded: set[int] = set()
@@ -188,24 +189,23 @@ def search(kernels: Sequence[tuple[UOp, str]], beam: int, budget: float, records
     start = time.monotonic()
     uses = Counter(kernels)
     found: list[Search] = []
-    weight: dict[Search, int] = {}
-    spent: dict[Search, float] = {}
     for (ast, name), count in uses.items():
         device = get_device(name)
         best = None if device.interprets else records.best(store.structure(ast), device.target)
         if not device.interprets and (best is None or best.beam < beam):
-            one = Search(ast, device, beam, start + budget, records, limit)
-            found.append(one)
-            weight[one], spent[one] = count, 0.0
+            found.append(Search(ast, device, beam, start + budget, records, limit))
+            found[-1].uses = count
     bar = Bar(start, budget)
     try:
         while (left := [one for one in found if not one.ended]) and time.monotonic() < start + budget:
             # first a round for each, then the most at stake
-            one = max(left, key=lambda s: (not s.seen, weight[s] * s.seconds * s.ratio / max(spent[s], 1e-3)))
+            one = max(left, key=lambda s: (not s.seen, s.uses * s.seconds * s.ratio / max(s.spent, 1e-3)))
             began = time.monotonic()
             bar.show(one, len(found) - len(left), len(found))
-            one.round()
-            spent[one] += time.monotonic() - began
+            try:
+                one.round()
+            finally:
+                one.spent += time.monotonic() - began
     except OutOfTime:
         pass
     finally:
