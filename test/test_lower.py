@@ -105,6 +105,9 @@ def test_a_causal_mask_ends_the_loops_of_attention() -> None:
     over_keys = {r.arg.name for u in nodes(lower_ast(simplify(kernel.ast)), Ops.REDUCE) for r in nest.parts(u)[1]
                  if r.vmax + 1 == 256}
     assert bounded == over_keys and len(over_keys) == 3
+    places = [opt for opt in lower_kernel(kernel.ast, TARGET).opts if isinstance(opt, Place)]
+    levels = {place.level for place in places if place.value.startswith("v")}
+    assert levels == {("o1", "o2.0")}  # a block of rows, whose end bounds the loops over keys, keeps scores of its own
 
 
 def test_a_window_over_a_padded_image_keeps_its_register_tile() -> None:

@@ -165,14 +165,25 @@ def _level(loops: Loops, uses: list[UOp], target: Target) -> list[str]:
 
 def _slides(index: UOp, r: UOp, outer: frozenset[UOp]) -> bool:
     """Whether what an index covers for one iteration of an outer range overlaps what it covers for the next."""
-    if r not in nest.free(index):
-        return False
     terms = linear(index)[1]
-    inside = {atom: step for atom, step in terms.items() if not nest.free(atom) <= outer}
-    if any(r in nest.free(atom) for atom in inside):
+    inside = {atom: step for atom, step in terms.items() if not _ranges_in(atom) <= outer}
+    if any(r in _ranges_in(atom) for atom in inside):
         return True
     span = sum(abs(k) * (bounds(atom)[1] - bounds(atom)[0]) for atom, k in inside.items())
-    return bool(inside) and span >= abs(terms.get(r, 0))
+    return r in terms and bool(inside) and span >= abs(terms[r])
+
+
+def _ranges_in(index: UOp) -> set[UOp]:
+    """The ranges of which an index is made; not those on which only the ends of these depend."""
+    found: set[UOp] = set()
+    stack = [index]
+    while stack:
+        u = stack.pop()
+        if u.op is Ops.RANGE:
+            found.add(u)
+        else:
+            stack += u.src
+    return found
 
 
 def _layout(root: UOp, name: str, level: list[str]) -> tuple[tuple[int, int, int], ...]:
