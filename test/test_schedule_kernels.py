@@ -258,6 +258,11 @@ def test_loops_of_what_is_kept_stand_outermost() -> None:
     assert schedule.kernels[-1].buffers[0].shape == (1, 1, 16, 1024, 64)
     assert [tuple(n for n in s.src[1].shape if n != 1) for s in schedule.kernels[-1].ast.src] == [(16, 1024, 64)]
     assert all(s.arg is None for kernel in schedule.kernels for s in kernel.ast.src)
+    # beside a store that cannot lie otherwise, nothing is turned: all stores of a kernel go one way
+    x, g, w = G.empty(1024, 384), G.empty(1024, 128), G.empty(128, 384)
+    gradient = (g.reshape(1024, 128, 1) * (x.exp() * x).reshape(1024, 1, 384)).sum(0).reshape(128, 384)
+    for kernel in schedule_of([w.assign(w - gradient * 0.1), gradient.permute(1, 0)]).kernels:
+        assert len({s.arg for s in kernel.ast.src}) == 1
     # nothing is turned around for a plain matmul, elementwise op or row softmax
     for name in ("softmax", "mlp", "norm and matvec", "conv"):
         assert all(s.arg is None for k in big(name).kernels for s in k.ast.src)

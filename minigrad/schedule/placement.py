@@ -50,8 +50,9 @@ class Placer:
         fixed = graph.bases.union(graph.sinks)
         for nest in Joiner(graph, self.costs, self.pricer.work, self.placement, self.nests).run():
             if nest.joinable and nest.volume_of_root:
-                free = {node for node in nest.stores if node not in fixed and node.op not in STORED}
-                self.placement.orders |= nest.arrange(free)
+                # one store that cannot lie otherwise holds the others: stores that go different ways have no vectors
+                bound = any(node in fixed or node.op in STORED for node in nest.stores)
+                self.placement.orders |= nest.arrange(() if bound else nest.stores)
         return self.placement
 
     def sites_of(self, node: UOp) -> dict[Nest, list[Site]]:
