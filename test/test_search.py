@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import random
 import signal
@@ -22,7 +23,7 @@ from minigrad.codegen.opts import Merge, Opt, Peel, Split, Thread, Upcast, Vecto
 from minigrad.codegen.pipeline import lower_kernel
 from minigrad.codegen.place import Place
 from minigrad.engine import compile as engine
-from minigrad.engine.store import structure
+from minigrad.engine.store import decode, encode, structure
 from minigrad.renderer.base import ProgramSpec
 from minigrad.runtime.device import get_device
 from minigrad.search import beam, measure, moves, records, trial
@@ -200,6 +201,14 @@ def results(case: Case) -> list[tuple[dict[int, np.ndarray], list[np.ndarray], t
         got = run(program, Given(case.name, case.ast), each.variables)
         found.append((wanted, got, trial.tolerance(case.ast, each.variables)))
     return found
+
+
+def test_a_kernel_arrives_in_the_worker_as_it_is() -> None:
+    """Views, reduces and tables of conditions too: the mask of causal attention is one."""
+    mask = Tensor(np.tri(8, dtype=np.bool_)).realize()
+    masked = kernel_of(mask.permute(1, 0).all(0).where(Tensor(np.ones((4, 8), np.float32)), 2.0))
+    for ast in (masked, *(case.ast for case in CASES.values())):
+        assert structure(decode(json.loads(json.dumps(encode(ast))))) == structure(ast)
 
 
 # ---- searching

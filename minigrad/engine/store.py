@@ -25,7 +25,7 @@ from ..printer import format_value, lines
 from ..renderer.base import ProgramSpec
 from ..runtime import cache
 from ..target import Target
-from ..uops import Ops, UOp, toposort
+from ..uops import ELEMENTWISE, Ops, UOp, toposort
 from ..uops.uop import alu, cast
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -137,7 +137,7 @@ def _decode_graph(rows: list[Any]) -> UOp:
         op, dtype, src = Ops[op_name], to_dtype(dtype_name), tuple(nodes[i] for i in sources)
         if op is Ops.CAST:
             nodes.append(cast(src[0], dtype))
-        elif src and dtype in (dtypes.index, dtypes.bool) and op is not Ops.BIND:
+        elif op in ELEMENTWISE and dtype in (dtypes.index, dtypes.bool):
             nodes.append(alu(op, *src))  # canonical again: the order of a sum follows this process's ages
         else:
             nodes.append(UOp(op, dtype, src, decode(arg)))
