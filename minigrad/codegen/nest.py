@@ -126,12 +126,11 @@ def toposort_until(root: UOp, stop: Callable[[UOp], bool]) -> list[UOp]:
 def substitute(root: UOp, mapping: Mapping[UOp, UOp], ranges: Mapping[UOp, tuple[UOp, ...]] | None = None) -> UOp:
     """Replaces nodes by others; where a closer (or a level) lists a range of `ranges`, by those ranges."""
     ranges = ranges or {}
-    keys = frozenset(k for k in mapping if k.op is Ops.RANGE)
-    only_ranges = len(keys) == len(mapping)
-    done: dict[UOp, UOp] = dict(mapping)
-    # a graph in which none of the ranges is mentioned stays as it is; bound ranges are mentioned by their closer only
-    mentioned = _mentions(root, keys) if only_ranges else None
-    for u in toposort_until(root, lambda u: u in done or (mentioned is not None and u not in mentioned)):
+    done: dict[UOp, UOp] = dict(mapping)    # what is replaced, and what stands above it; the rest stays as it is
+    without = done.keys().isdisjoint
+    for u in toposort(root):
+        if without(u.src) or u in mapping:
+            continue
         if is_closer(u):
             body, rs, level = parts(u)
             new_ranges = [x for r in rs for x in ranges.get(r, (done.get(r, r),))]
@@ -141,14 +140,6 @@ def substitute(root: UOp, mapping: Mapping[UOp, UOp], ranges: Mapping[UOp, tuple
         else:
             done[u] = rebuild(u, tuple([done.get(s, s) for s in u.src]))
     return done.get(root, root)
-
-
-def _mentions(root: UOp, keys: Free) -> set[UOp]:
-    found: set[UOp] = set()
-    for u in toposort(root):
-        if u in keys or any(s in found for s in u.src):
-            found.add(u)
-    return found
 
 
 def transform(root: UOp, change: Callable[[UOp], UOp]) -> UOp:

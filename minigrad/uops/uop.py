@@ -17,6 +17,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Iterable
 from math import gcd
+from operator import attrgetter
 from typing import Any
 
 from ..dtype import DType, dtypes
@@ -230,23 +231,19 @@ def toposort(*roots: UOp, sources: Callable[[UOp], tuple[UOp, ...]] | None = Non
     """Every node below the roots, each once, sources first. Iterative. `sources`: those of a node that count."""
     order: list[UOp] = []
     seen: set[UOp] = set()
-    stack: list[tuple[UOp, bool]] = [(root, False) for root in reversed(roots)]
+    stack: list[UOp | None] = [*reversed(roots)]
     while stack:
-        node, done = stack.pop()
-        if done:
-            order.append(node)
-            continue
-        if node in seen:
-            continue
-        seen.add(node)
-        below = node.src if sources is None else sources(node)
-        if not below:
-            order.append(node)
-            continue
-        stack.append((node, True))
-        for source in reversed(below):
-            if source not in seen:
-                stack.append((source, False))
+        node = stack.pop()
+        if node is None:  # all below the node that comes next is in order
+            order.append(stack.pop())  # type: ignore[arg-type]
+        elif node not in seen:
+            seen.add(node)
+            below = node.src if sources is None else sources(node)
+            if below:
+                stack += (node, None)
+                stack += below[::-1]
+            else:
+                order.append(node)
     return order
 
 
@@ -343,15 +340,14 @@ def _linear_of(node: UOp) -> _Linear:
     return 0, {node: 1}
 
 
+_age_of = attrgetter("age")
+
+
 def from_linear(constant: int, terms: dict[UOp, int]) -> UOp:
     """The canonical node of a linear form: atoms by age, the constant last. Zero coefficients vanish."""
     result: UOp | None = None
-    if len(terms) > 1:
-        items: Iterable[tuple[UOp, int]] = sorted(terms.items(), key=lambda item: item[0].age)
-    else:
-        items = terms.items()
-    for atom, k in items:
-        if k:
+    for atom in sorted(terms, key=_age_of) if len(terms) > 1 else terms:
+        if k := terms[atom]:
             term = atom if k == 1 else UOp(Ops.MUL, dtypes.index, (atom, index_const(k)))
             result = term if result is None else UOp(Ops.ADD, dtypes.index, (result, term))
     if result is None:
@@ -362,6 +358,12 @@ def from_linear(constant: int, terms: dict[UOp, int]) -> UOp:
 def add_scaled(a: UOp, b: UOp, scale: int = 1) -> UOp:
     """a + scale * b in canonical form."""
     (c1, d1), (c2, d2) = linear(a), linear(b)
+    if not d2:  # the terms stay as they are
+        constant = c1 + c2 * scale
+        if constant == c1 or not d1:
+            return a if d1 else index_const(constant)
+        start = a.src[0] if c1 else a
+        return UOp(Ops.ADD, dtypes.index, (start, index_const(constant))) if constant else start
     terms = dict(d1)
     for atom, k in d2.items():
         terms[atom] = terms.get(atom, 0) + k * scale
@@ -684,6 +686,11 @@ def _alu_index(op: Ops, src: tuple[UOp, ...]) -> UOp | None:
             return b
         return UOp(Ops.MAX, dtypes.index, (a, b) if a.age <= b.age else (b, a))
     if op is Ops.CMPLT:
+        (lowest, highest), (low, high) = bounds(a), bounds(b)
+        if highest < low:
+            return TRUE
+        if lowest >= high:
+            return FALSE
         difference = add_scaled(a, b, -1)
         low, high = bounds(difference)
         if high < 0:
