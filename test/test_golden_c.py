@@ -41,7 +41,7 @@ from minigrad.renderer.clang import render
 from minigrad.runtime.compiler import find_compiler, language_features
 from minigrad.runtime.device import Buffer
 from minigrad.schedule import create_schedule
-from minigrad.shape.build import add, cast, elementwise, mul
+from minigrad.shape.build import add, cast, elementwise, mul, pad, reshape, shrink
 from minigrad.target import Target, host_target
 from minigrad.tensor import Tensor
 from minigrad.uops import Ops, UOp
@@ -77,6 +77,10 @@ def kernels() -> dict[str, tuple[UOp, Opts]]:
     rows: tuple[Opt, ...] = (
         Split("o1", 16), Bound("r3", ("o1.0",), 16), Bound("r2", ("o1.0",), 16), Bound("r1", ("o1.0",), 16),
         Place("v1", ("o0", "o1.0")), Thread("o0"))
+    # three rows, each shifted by one more, times what lies outside of the padding too: lanes are masked on both sides
+    rows_of_3 = reshape(shrink(reshape(pad(mul(param(1, (4, 3, 37)), param(2, (4, 3, 37))), ((0, 0), (0, 0), (2, 2))),
+                                       (4, 123)), ((0, 4), (2, 122))), (4, 3, 40))
+    shifted = total(shrink(rows_of_3, ((0, 4), (0, 3), (0, 39))), 1)
     shape = (2, 64, 32)
     heads = attention(param(1, shape), param(2, shape), param(3, shape))
     return {
@@ -87,6 +91,7 @@ def kernels() -> dict[str, tuple[UOp, Opts]]:
         "streamed": (made("streamed", mul(a, 2.0)), (*lanes("o0"), NonTemporal(0))),
         "masked_pad": (CASES["masked_pad"].ast, ()),
         "masked_pad_vector": (CASES["masked_pad"].ast, (Split("o1", 16), Vector("o1.1"))),
+        "masked_sum": (made("windows", shifted), (Split("o2", 16), Vector("o2.1"))),
         "sum_rows": (made("sum", total(matrix, 1)), (*lanes("r0"), Thread("o0"))),
         "largest_of_two_axes": (CASES["largest_of_two_axes"].ast, (Unroll("r0_0"),)),
         "matmul_tile": (made("tile", product(square, param(2, (96, 128)))), tile),

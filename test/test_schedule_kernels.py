@@ -239,6 +239,22 @@ def test_every_buffer_has_a_reason_from_the_closed_list() -> None:
             assert set(kernel.reasons) <= known
 
 
+def test_the_gradient_of_a_convolution_s_input_is_a_convolution() -> None:
+    """One sum over channels and windows: no window is stored, and the sum over the channels has no scratch."""
+    x, w = Tensor.empty(8, 16, 20, 20), Tensor.empty(32, 16, 5, 5)
+    (gradient,) = x.conv2d(w).gradient(x, gradient=Tensor.empty(8, 32, 16, 16))
+    (kernel,) = create_schedule([gradient._node], HostBuffer, COSTS)[0].kernels
+    (reduce,) = [node for node in toposort(kernel.ast) if node.op is Ops.REDUCE]
+    assert reduce.src[0].shape == (8, 16, 20, 5, 20, 5, 32) and reduce.arg.axes == (3, 5, 6)
+
+
+def test_sums_of_whole_sums_stay_as_they_are() -> None:
+    """The inner one is a product with rows and columns for a tile."""
+    (kernel,) = create_schedule([((Tensor.empty(64, 64) @ Tensor.empty(64, 64)).sum(0))._node], HostBuffer,
+                                COSTS)[0].kernels
+    assert sum(node.op is Ops.REDUCE for node in toposort(kernel.ast)) == 2
+
+
 def test_cores_decide_what_counts_as_parallel() -> None:
     row = [G.empty(1, 1 << 16).softmax()]
     assert len(schedule_of(row, cores=1).kernels) == 1

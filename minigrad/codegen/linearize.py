@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..dtype import DType, dtypes
 from ..uops import ELEMENTWISE, Ops, SpecialArg, UOp, toposort
@@ -27,6 +28,8 @@ from .barriers import place_barriers
 from .lower import Loops, reduce_identity
 from .nest import is_closer, parts
 from .opts import flatten
+
+EVERY_LANE = 1 << 10    # more than a vector has
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,15 @@ class Block:
     loop: UOp | None = None     # a RANGE
     items: list[UOp | Block] = field(default_factory=list)
     values: dict[UOp, UOp] = field(default_factory=dict)
+
+
+class Gate(NamedTuple):
+    """A condition for all lanes; where not all are valid, the number of the lane after the last valid one, and that of
+    the first.
+    """
+    condition: UOp
+    stop: UOp | None = None
+    first: UOp | None = None
 
 
 @dataclass(frozen=True)
@@ -289,13 +301,12 @@ class _Walk:
             size = lane.src[1].arg
             step, base = _stride(flat, lane)
             if step == 1:
-                split = _lane_gate(gates, lane, size)
-                if split is not None:
-                    return self.append_load(memory, base, split, size, path)
+                gate = _lane_gate(gates, lane)
+                if gate is not None:
+                    return self.append_load(memory, base, gate, size, path)
             if step != 0 or any(lane in nest.free(g) for g in gates):
                 return self.by_lane_load(node, lane, path)
-        condition = _conjoin(gates)
-        return self.append_load(memory, flat, (condition, None), 1, path)
+        return self.append_load(memory, flat, Gate(_conjoin(gates)), 1, path)
 
     def by_lane_load(self, node: UOp, lane: UOp, path: list[Block]) -> UOp:
         scalars = []
@@ -306,16 +317,21 @@ class _Walk:
             scalars.append(self.emit(one, path))
         return self.append(UOp(Ops.BROADCAST, node.dtype.vec(len(scalars)), tuple(scalars)), path)
 
-    def append_load(self, memory: UOp, flat: UOp, gate: tuple[UOp, UOp | None], size: int, path: list[Block]) -> UOp:
-        condition, valid = gate
-        for x in (flat, condition, valid):
-            if x is not None:
-                self.emit_data_of(x, path)
-        if condition.op is Ops.CONST and not condition.arg:
+    def append_load(self, memory: UOp, flat: UOp, gate: Gate, size: int, path: list[Block]) -> UOp:
+        index = self.element(memory, flat, gate, path)
+        if gate.condition is FALSE:
             return UOp.const(memory.dtype, 0)
-        where = (memory, self.resolve(flat, path), self.resolve(condition, path))
-        index = UOp(Ops.INDEX, dtypes.index, where if valid is None else (*where, self.resolve(valid, path)))
         return self.append(UOp(Ops.LOAD, memory.dtype.vec(size), (index,), self.number()), path)
+
+    def element(self, memory: UOp, flat: UOp, gate: Gate, path: list[Block]) -> UOp:
+        """The INDEX of an element, or of a vector from it on."""
+        where = [flat, gate.condition]
+        if gate.stop is not None or gate.first is not None:
+            where.append(gate.stop if gate.stop is not None else index_const(EVERY_LANE))
+            where += [gate.first] if gate.first is not None else []
+        for x in where:
+            self.emit_data_of(x, path)
+        return UOp(Ops.INDEX, dtypes.index, (memory, *[self.resolve(x, path) for x in where]))
 
     def emit_store(self, node: UOp, path: list[Block]) -> None:
         memory, value, gate = node.src[:3]
@@ -327,14 +343,14 @@ class _Walk:
         if not found:
             condition = _conjoin(gates)
             if condition is not FALSE:
-                self.append_store(memory, flat, (condition, None), self.emit(value, path), node.arg, path)
+                self.append_store(memory, flat, Gate(condition), self.emit(value, path), node.arg, path)
             return
         (lane,) = found
         size = lane.src[1].arg
         step, base = _stride(flat, lane)
-        split = _lane_gate(gates, lane, size) if step == 1 and node.arg != "add" else None
+        split = _lane_gate(gates, lane) if step == 1 and node.arg != "add" else None
         if split is not None:
-            if split[0] is not FALSE:
+            if split.condition is not FALSE:
                 vector = self.emit(value, path)
                 if vector.dtype.count == 1:
                     vector = self.append(UOp(Ops.BROADCAST, value.dtype.vec(size), (vector,) * size), path)
@@ -360,15 +376,8 @@ class _Walk:
         }
         return [r.lt(1) for place, r in first.items() if place not in spread]
 
-    def append_store(self, memory: UOp, flat: UOp, gate: tuple[UOp, UOp | None], value: UOp, mode: str | None,
-                     path: list[Block]) -> None:
-        condition, valid = gate
-        for x in (flat, condition, valid):
-            if x is not None:
-                self.emit_data_of(x, path)
-        where = (memory, self.resolve(flat, path), self.resolve(condition, path))
-        index = UOp(Ops.INDEX, dtypes.index, where if valid is None else (*where, self.resolve(valid, path)))
-        self.append(UOp(Ops.STORE, dtypes.void, (index, value), mode), path)
+    def append_store(self, memory: UOp, flat: UOp, gate: Gate, value: UOp, mode: str | None, path: list[Block]) -> None:
+        self.append(UOp(Ops.STORE, dtypes.void, (self.element(memory, flat, gate, path), value), mode), path)
 
     # ---- closers
 
@@ -412,12 +421,16 @@ class _Walk:
             if m.op is Ops.REDUCE and m.src[0].op is Ops.MATRIX:
                 self.emit_matrix(m.src[0], accumulators[m], inner)
             elif m.op is Ops.REDUCE:
-                updates.append((m, self.emit(m.src[0], inner)))
-        for m, value in updates:
+                masked = _is_masked_sum(m)
+                updates.append((m, [self.emit(s, inner) for s in (m.src[0].src[:2] if masked else m.src[:1])]))
+        for m, (*masks, value) in updates:
             count = accumulators[m].dtype.count
             if value.dtype.count < count:  # a value that turned out not to depend on the lane
                 value = self.append(UOp(Ops.BROADCAST, value.dtype.vec(count), (value,) * count), inner)
-            self.append(UOp(Ops.UPDATE, dtypes.void, (accumulators[m], value), m.arg), inner)
+            for lanes in masks:
+                total = self.append(UOp(Ops.ADD, value.dtype, (accumulators[m], value)), inner)
+                value = self.append(UOp(Ops.WHERE, value.dtype, (lanes, total, accumulators[m])), inner)
+            self.append(UOp(Ops.UPDATE, dtypes.void, (accumulators[m], value), None if masks else m.arg), inner)
         for i in range(len(inner) - 1, len(path) - 1, -1):
             inner[i - 1].items.append(inner[i])
         for m in members:
@@ -483,6 +496,16 @@ def _data_leaves(index: UOp) -> list[UOp]:
     return leaves
 
 
+def _is_masked_sum(node: UOp) -> bool:
+    """Whether it sums floats where a mask of lanes is set, and zeros elsewhere: other lanes then keep what they have,
+    so that a product and its sum are one instruction still.
+    """
+    value = node.src[0]
+    if node.arg is not Ops.ADD or not node.dtype.is_float or value.op is not Ops.WHERE:
+        return False
+    return value.src[2].op is Ops.CONST and value.src[2].arg == 0 and bool(nest.lanes(value.src[0]))
+
+
 def _at_lane(node: UOp, lane: UOp, i: int) -> UOp:
     return nest.substitute(node, {lane: index_const(i)})
 
@@ -496,21 +519,22 @@ def _stride(flat: UOp, lane: UOp) -> tuple[int | None, UOp]:
     return (None, flat) if lane in nest.free(rest) else (step, rest)
 
 
-def _lane_gate(gates: Iterable[UOp], lane: UOp, size: int) -> tuple[UOp, UOp | None] | None:
-    """Gates as (a condition for all lanes, number of valid lanes or None for all); None if they are of another form."""
-    scalar: list[UOp] = []
-    valid: UOp | None = None
+def _lane_gate(gates: Iterable[UOp], lane: UOp) -> Gate | None:
+    """Gates as a condition for all lanes and what bounds the valid ones; None if they are of another form."""
+    condition, stop, first = TRUE, None, None
     for g in gates:
         if lane not in nest.free(g):
-            scalar.append(g)
+            condition = condition & g
             continue
-        if g.op is not Ops.CMPLT or linear(g.src[0])[1].get(lane) != 1:
-            return None
-        rest = add_scaled(g.src[0], lane, -1)
+        step = linear(g.src[0])[1].get(lane) if g.op is Ops.CMPLT else None
+        rest = add_scaled(g.src[0], lane, -step) if step in (1, -1) else g      # rest + step * lane < 0
         if lane in nest.free(rest):
             return None
-        valid = -rest if valid is None else valid.minimum(-rest)
-    return _conjoin(scalar), valid
+        if step == 1:
+            stop = -rest if stop is None else stop.minimum(-rest)
+        else:
+            first = rest + 1 if first is None else first.maximum(rest + 1)
+    return Gate(condition, stop, first)
 
 
 def _conjoin(gates: Iterable[UOp]) -> UOp:

@@ -12,7 +12,7 @@ from ..uops.uop import index_const
 from . import helpers_c as c
 from .base import ProgramSpec
 from .cstyle import CStyle, scratch_name
-from .mathlib import INLINE, function_name, math_types
+from .mathlib import INLINE, SELECT, function_name, math_types
 from .mathlib import _emit as _emit_math
 
 
@@ -125,6 +125,7 @@ class ClangRenderer(CStyle):
             return
         self.vector(t)
         self.vector(c.mask_of(t))
+        self.need(SELECT.strip())
         self.need(c.vector_max(t))
 
     def vector_binary(self, u: UOp) -> str:
@@ -190,6 +191,7 @@ class ClangRenderer(CStyle):
             return f"mg_tf32_{t}({x})"
         function = op.name.lower()
         self.need(INLINE.strip())
+        self.need(SELECT.strip())
         for extra in math_types([(function, t)]):
             self.vector(extra)
         texts: dict[str, str] = {}
@@ -210,6 +212,7 @@ class ClangRenderer(CStyle):
         t = c.short(u.dtype)
         for name in (t, c.mask_of(t), f"i32x{count}"):
             self.vector(name)
+        self.need(SELECT.strip())
         self.need(c.select(t))
         return f"mg_where_{t}({m}, {x}, {y})"
 
@@ -259,6 +262,7 @@ class ClangRenderer(CStyle):
         for extra in math_types([(function, t)]):
             self.vector(extra)
         self.need(INLINE.strip())
+        self.need(SELECT.strip())
         texts: dict[str, str] = {}
         _emit_math(function, t, texts)
         for text in texts.values():
@@ -278,10 +282,11 @@ class ClangRenderer(CStyle):
             return super().load(u)
         name = self.vector(c.stored(u.dtype))
         at = self.at(index)
-        if len(index.src) == 4:
+        if len(index.src) > 3:
             self.vector(c.mask_of(name))  # the instruction is of signed integers
+            self.need(c.LANE_BITS)
             self.need(c.masked_load(name, self.target.has("avx512f")))
-            text = f"mg_load_{name}({at}, {self.index(index.src[3])})"
+            text = f"mg_load_{name}({at}, {self.valid(index)})"
         else:
             text = f"*(const {name}u *)({at})"
         if index.src[2].op is not Ops.CONST:
@@ -290,6 +295,10 @@ class ClangRenderer(CStyle):
             self.vector(f"i8x{count}")
             text = f"__builtin_convertvector(({text}) != ({name}){{}}, {self.vector(f'i32x{count}')})"
         return text
+
+    def valid(self, index: UOp) -> str:
+        """The first of a vector's valid lanes, and the one after the last."""
+        return f"{self.index(index.src[4]) if len(index.src) > 4 else 0}, {self.index(index.src[3])}"
 
     def at(self, index: UOp) -> str:
         address = self.index(index.src[1])
@@ -308,10 +317,11 @@ class ClangRenderer(CStyle):
         gate = index.src[2]
         head = "" if gate.op is Ops.CONST else f"if ({self.condition(gate)}) "
         at = self.at(index)
-        if len(index.src) == 4:
+        if len(index.src) > 3:
             self.vector(c.mask_of(name))
+            self.need(c.LANE_BITS)
             self.need(c.masked_store(name, self.target.has("avx512f")))
-            self.write(f"{head}mg_store_{name}({at}, {self.index(index.src[3])}, {text});")
+            self.write(f"{head}mg_store_{name}({at}, {self.valid(index)}, {text});")
         elif u.arg == "stream" and "elementwise" in self.features and (index.src[1] % count) is index_const(0):
             self.streams = True
             self.need(c.stream(name))
@@ -323,7 +333,7 @@ class ClangRenderer(CStyle):
         accumulator, value = u.src
         if accumulator.dtype.count > 1 and value.dtype.count == 1:
             raise RuntimeError(f"render: a scalar updates {accumulator!r}")
-        if accumulator.dtype.count == 1 or u.arg in (Ops.ADD, Ops.MUL) and accumulator.dtype.kind != "b":
+        if accumulator.dtype.count == 1 or u.arg in (None, Ops.ADD, Ops.MUL) and accumulator.dtype.kind != "b":
             super().update(u)
             return
         name, text = self.lookup(accumulator), self.plain(value)

@@ -172,7 +172,9 @@ class CStyle:
     def update(self, u: UOp) -> None:
         accumulator, value = u.src
         name, text = self.lookup(accumulator), self.plain(value)
-        if u.arg is Ops.ADD and accumulator.dtype.kind != "b":
+        if u.arg is None:
+            self.write(f"{name} = {text};")
+        elif u.arg is Ops.ADD and accumulator.dtype.kind != "b":
             self.write(f"{name} += {text};")
         elif u.arg is Ops.MUL and accumulator.dtype.kind != "b":
             self.write(f"{name} *= {text};")

@@ -219,7 +219,13 @@ class GPURenderer(CStyle):
         return text if len(index.src) == 3 else f"{self.valid(index, i)} ? {text} : {self.constant(0, dtype)}"
 
     def valid(self, index: UOp, i: int) -> str:
-        return self.condition(index_const(i).lt(index.src[3]))
+        return self.condition(self.is_valid(index, i))
+
+    @staticmethod
+    def is_valid(index: UOp, i: int) -> UOp:
+        """Whether an element of a vector is one of the valid ones."""
+        inside = index_const(i).lt(index.src[3])
+        return inside if len(index.src) == 4 else inside & index_const(i).ge(index.src[4])
 
     def store(self, u: UOp) -> None:
         index, value = u.src
@@ -234,7 +240,7 @@ class GPURenderer(CStyle):
             self.write(f"{head}*{pointer} = {self.plain(value)};")
             return
         for i in range(count):
-            test = gate if len(index.src) == 3 else gate & index_const(i).lt(index.src[3])
+            test = gate if len(index.src) == 3 else gate & self.is_valid(index, i)
             if test.op is Ops.CONST and not test.arg:       # behind the last valid one
                 continue
             head = "" if test.op is Ops.CONST else f"if ({self.condition(test)}) "

@@ -112,7 +112,7 @@ def vector_max(t: str) -> str:
     """The larger of two floats, NaN if either is."""
     m = mask_of(t)
     return (f"static inline {t} mg_max_{t}({t} a, {t} b) {{\n  {m} first = (a > b) | (a != a);\n"
-            f"  return ({t})((({m})a & first) | (({m})b & ~first));\n}}")
+            "  return MG_SELECT(first, a, b);\n}")
 
 
 @functools.cache
@@ -121,7 +121,7 @@ def select(t: str) -> str:
     m, lanes = mask_of(t), t.split("x")[1]
     mask = "m" if m == f"i32x{lanes}" else f"__builtin_convertvector(m, {m})"
     return (f"static inline {t} mg_where_{t}(i32x{lanes} m, {t} a, {t} b) {{\n  {m} k = {mask};\n"
-            f"  return ({t})((({m})a & k) | (({m})b & ~k));\n}}")
+            "  return MG_SELECT(k, a, b);\n}")
 
 
 @functools.cache
@@ -172,30 +172,35 @@ def horizontal(op: Ops, t: str, combine: str) -> str:
     return f"static inline {SCALARS[scalar]} mg_{op.name.lower()}_lanes_{t}({t} v) {{\n" + "\n".join(lines) + "\n}"
 
 
+LANE_BITS = ("static inline unsigned short mg_lanes(long first, long end) {\n"
+             "  unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;\n"
+             "  return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;\n}")
+
+
 @functools.cache
 def masked_load(t: str, avx512: bool) -> str:
-    """The first n lanes from memory, zero in the rest; n may be anything."""
+    """The lanes first..end - 1 from memory, zero in the others; both may be anything."""
     scalar, _, lanes = t.partition("x")
-    head = f"static inline {t} mg_load_{t}(const {SCALARS[scalar]} *p, long n) {{\n"
+    head = f"static inline {t} mg_load_{t}(const {SCALARS[scalar]} *p, long first, long end) {{\n"
     if avx512 and t in ("f32x16", "i32x16", "u32x16"):
-        mask = "n >= 16 ? 0xffff : n <= 0 ? 0 : (unsigned short)((1u << n) - 1)"
         kind = "f32x16" if t == "f32x16" else "i32x16"
         call = "loadups512" if t == "f32x16" else "loaddqusi512"
-        return head + f"  return ({t})__builtin_ia32_{call}_mask((const void *)p, ({kind}){{}}, {mask});\n}}"
-    return head + f"  {t} v = {{}};\n  for (int i = 0; i < {lanes}; i++) if (i < n) v[i] = p[i];\n  return v;\n}}"
+        return head + (f"  return ({t})__builtin_ia32_{call}_mask((const void *)p, ({kind}){{}}, "
+                       "mg_lanes(first, end));\n}")
+    return head + (f"  {t} v = {{}};\n  for (int i = 0; i < {lanes}; i++) if (i >= first && i < end) v[i] = p[i];\n"
+                   "  return v;\n}")
 
 
 @functools.cache
 def masked_store(t: str, avx512: bool) -> str:
-    """The first n lanes to memory."""
+    """The lanes first..end - 1 to memory."""
     scalar, _, lanes = t.partition("x")
-    head = f"static inline void mg_store_{t}({SCALARS[scalar]} *p, long n, {t} v) {{\n"
+    head = f"static inline void mg_store_{t}({SCALARS[scalar]} *p, long first, long end, {t} v) {{\n"
     if avx512 and t in ("f32x16", "i32x16", "u32x16"):
-        mask = "n >= 16 ? 0xffff : n <= 0 ? 0 : (unsigned short)((1u << n) - 1)"
         kind = "f32x16" if t == "f32x16" else "i32x16"
         call = "storeups512" if t == "f32x16" else "storedqusi512"
-        return head + f"  __builtin_ia32_{call}_mask((void *)p, ({kind})v, {mask});\n}}"
-    return head + f"  for (int i = 0; i < {lanes}; i++) if (i < n) p[i] = v[i];\n}}"
+        return head + f"  __builtin_ia32_{call}_mask((void *)p, ({kind})v, mg_lanes(first, end));\n}}"
+    return head + f"  for (int i = 0; i < {lanes}; i++) if (i >= first && i < end) p[i] = v[i];\n}}"
 
 
 @functools.cache

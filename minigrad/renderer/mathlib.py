@@ -47,6 +47,16 @@ BYTES = {name: int(name.lstrip("bfiu")) // 8 for name in SCALARS}
 
 CALL = re.compile(rf"\b({'|'.join(TEMPLATES)})\(")
 INLINE = "#define MG_INLINE static inline __attribute__((always_inline))\n"
+# The lanes of a where the mask is set, else of b. Written as logic on bits it is no masked instruction to the compiler.
+SELECT = """\
+#ifdef __clang__
+#define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
+#define MG_SELECT(m, a, b) ({ typedef MG_OF(m) mg_mask; typedef MG_OF(a) mg_value; \\
+    (__typeof__(a))((mg_mask)(m) ? (mg_value)(a) : (mg_value)(b)); })
+#else
+#define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
+#endif
+"""
 
 
 def vector_typedefs(types: Iterable[str]) -> str:
@@ -80,7 +90,8 @@ def math_source(functions: Iterable[tuple[str, str]]) -> str:
     texts: dict[str, str] = {}
     for function, type_name in functions:
         _emit(function, type_name, texts)
-    return INLINE + "".join(text + "\n" for text in texts.values())
+    select = SELECT if any("MG_SELECT" in text for text in texts.values()) else ""
+    return INLINE + select + "".join(text + "\n" for text in texts.values())
 
 
 def math_types(functions: Iterable[tuple[str, str]]) -> list[str]:

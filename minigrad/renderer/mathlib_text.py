@@ -115,11 +115,11 @@ BASICS: dict[str, Template] = {
     },
     "select": {
         "scalar": "T select(I mask, T yes, T no) {\n    return mask ? yes : no;\n}",
-        "vector": "T select(I mask, T yes, T no) {\n    return (T)((mask & (I)yes) | (~mask & (I)no));\n}",
+        "vector": "T select(I mask, T yes, T no) {\n    return MG_SELECT(mask, yes, no);\n}",
     },
     "select_bits": {
         "scalar": "U select_bits(I mask, U yes, U no) {\n    return mask ? yes : no;\n}",
-        "vector": "U select_bits(I mask, U yes, U no) {\n    return ((U)mask & yes) | (~(U)mask & no);\n}",
+        "vector": "U select_bits(I mask, U yes, U no) {\n    return MG_SELECT(mask, yes, no);\n}",
     },
     "any": {
         "scalar": "int any(I mask) {\n    return mask != 0;\n}",

@@ -5,6 +5,7 @@ BUFFER, that will hold it. Kernels are ASTs over numbered buffers; how one compu
 stores is codegen's. Nothing runs here.
 
     graph.py       what is asked for, in what order, how large, on which device
+    sums.py        sums of shifted parts of sums, merged
     parallel.py    long reduces to few values, cut for the cores
     placement.py   which values lie in memory (nest.py: kernels in the making; index.py: where they read)
     join.py        kernels that repeat one another's work, joined
@@ -31,6 +32,7 @@ from .memory import NewBuffer, allocate
 from .parallel import split_long_reduces
 from .placement import fused
 from .reasons import Reason
+from .sums import merge_sums
 from .versions import arrange
 
 __all__ = ["Kernel", "Reason", "Schedule", "create_schedule"]
@@ -63,6 +65,7 @@ def create_schedule(sinks: Iterable[UOp], new_buffer: NewBuffer,
             placement = unfused(graph)
         else:
             costs = costs or Costs.of(host_target())
+            merge_sums(graph)
             split_long_reduces(graph, costs)
             graph.force()
             placement = fused(graph, costs)

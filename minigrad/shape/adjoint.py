@@ -17,7 +17,9 @@ laid
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 from ..uops import Ops, UOp, sint
 from ..uops.symbolic import sprod
@@ -122,6 +124,9 @@ def _lay_out(gradient: UOp, number: int, strides: list[int], start: int, size: i
     axis.
     """
     before, after = gradient.shape[:number], gradient.shape[number + len(strides):]
+    order = _innermost_first(gradient.shape[number:number + len(strides)], strides)
+    gradient = permute(gradient, [*range(number), *[number + axis for axis in reversed(order)],
+                                  *range(number + len(strides), len(gradient.shape))])
     rows = list(gradient.shape[number:number + len(strides)])
     length = 1  # of the line so far, made from the innermost axes
     gradient = reshape(gradient, (*before, *rows, 1, *after))
@@ -129,26 +134,42 @@ def _lay_out(gradient: UOp, number: int, strides: list[int], start: int, size: i
     def padded(x: UOp, low: int, high: int) -> UOp:
         return pad(x, [(low, high) if axis == number + len(rows) else (0, 0) for axis in range(len(x.shape))])
 
-    def cut(x: UOp, stop: int) -> UOp:
-        return shrink(x, [(0, stop if axis == number + len(rows) else n) for axis, n in enumerate(x.shape)])
+    def cut(x: UOp, start: int, stop: int) -> UOp:
+        return shrink(x, [(start, stop) if axis == number + len(rows) else (0, n) for axis, n in enumerate(x.shape)])
 
-    while strides:
-        count, step = rows.pop(), strides.pop()
+    for step in [strides[axis] for axis in order]:
+        count = rows.pop()
         reach = (count - 1) * step + length
-        row = step if step >= length else reach + step  # rows that overlap get a row's length more than they may reach
-        gradient = pad(
-            gradient,
-            [(0, row - length if axis == number + len(rows) + 1 else 0) for axis in range(len(gradient.shape))],
-        )
+        # rows that overlap get room for all that they are shifted by, on both sides
+        low, high = (0, step - length) if step >= length else ((count - 1) * step, (count - 1) * step)
+        row = low + length + high
+        gradient = pad(gradient, [(low, high) if axis == number + len(rows) + 1 else (0, 0)
+                                  for axis in range(len(gradient.shape))])
         gradient = reshape(gradient, (*before, *rows, count * row, *after))
         if step >= length:
-            gradient = cut(gradient, reach)
+            gradient = cut(gradient, 0, reach)
         else:  # read with rows one step shorter, each row starts one step later than the one before: sum them
-            gradient = reshape(cut(gradient, count * reach), (*before, *rows, count, reach, *after))
+            gradient = reshape(cut(gradient, low, count * row - step), (*before, *rows, count, row - step, *after))
+            gradient = shrink(gradient, [(0, reach if axis == number + len(rows) + 1 else n)
+                                         for axis, n in enumerate(gradient.shape)])
             gradient = reduce(Ops.ADD, gradient, [number + len(rows)])
             gradient = reshape(gradient, (*before, *rows, reach, *after))
         length = reach
     return padded(gradient, start, size - start - length)
+
+
+def _innermost_first(counts: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
+    """The order in which axes are laid along a line that leaves the fewest rows to be summed: windows overlap, and
+    there are fewer elements in a window than windows.
+    """
+    def summed(order: tuple[int, ...]) -> int:
+        length, rows = 1, 1
+        for axis in order:
+            rows *= counts[axis] if strides[axis] < length else 1
+            length += (counts[axis] - 1) * strides[axis]
+        return rows
+    natural = tuple(sorted(range(len(strides)), key=lambda axis: strides[axis]))
+    return natural if summed(natural) == 1 else min([natural, *permutations(natural)], key=summed)
 
 
 def _symbolic(gradient: UOp, strides: list[sint], offset: sint, base_shape: tuple[sint, ...]) -> UOp:

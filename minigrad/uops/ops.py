@@ -101,8 +101,9 @@ class Ops(Enum):
     LOOP = auto()           # (RANGE,) opens a loop
     ENDLOOP = auto()        # (LOOP,) closes it
     ACCUMULATOR = auto()    # (initial value,) a register that UPDATE changes
-    UPDATE = auto()         # (ACCUMULATOR, value)
-    INDEX = auto()          # (memory, flat address, gate) an element, or a vector from it on
+    UPDATE = auto()         # (ACCUMULATOR, value) arg: the op that combines them; None: the value takes its place
+    INDEX = auto()          # (memory, flat address, gate) an element, or a vector from it on; two more bound its valid
+                            # lanes: the one after the last, and the first (0 if it is missing)
     BROADCAST = auto()      # (x,) a scalar in every lane
     LANES = auto()          # 0, 1, ... n-1 as a vector
     HORIZONTAL = auto()     # (x,) arg: op. The reduce over a vector's lanes

@@ -11,6 +11,13 @@ static inline float mg_max_f32(float a, float b) {
   return a > b || a != a ? a : b;
 }
 #define MG_INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
+#define MG_SELECT(m, a, b) ({ typedef MG_OF(m) mg_mask; typedef MG_OF(a) mg_value; \
+    (__typeof__(a))((mg_mask)(m) ? (mg_value)(a) : (mg_value)(b)); })
+#else
+#define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
+#endif
 MG_INLINE float mg_select_f32(int mask, float yes, float no) {
     return mask ? yes : no;
 }

@@ -7,18 +7,29 @@ typedef int i32x16 __attribute__((vector_size(64)));
 typedef i32x16 i32x16u __attribute__((aligned(4)));
 typedef signed char i8x16 __attribute__((vector_size(16)));
 typedef i8x16 i8x16u __attribute__((aligned(1)));
-static inline u8x16 mg_load_u8x16(const unsigned char *p, long n) {
+static inline unsigned short mg_lanes(long first, long end) {
+  unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
+  return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
+}
+static inline u8x16 mg_load_u8x16(const unsigned char *p, long first, long end) {
   u8x16 v = {};
-  for (int i = 0; i < 16; i++) if (i < n) v[i] = p[i];
+  for (int i = 0; i < 16; i++) if (i >= first && i < end) v[i] = p[i];
   return v;
 }
+#ifdef __clang__
+#define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
+#define MG_SELECT(m, a, b) ({ typedef MG_OF(m) mg_mask; typedef MG_OF(a) mg_value; \
+    (__typeof__(a))((mg_mask)(m) ? (mg_value)(a) : (mg_value)(b)); })
+#else
+#define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
+#endif
 static inline u8x16 mg_max_u8x16(u8x16 a, u8x16 b) {
   i8x16 first = (a > b) | (a != a);
-  return (u8x16)(((i8x16)a & first) | ((i8x16)b & ~first));
+  return MG_SELECT(first, a, b);
 }
 static inline u8x16 mg_where_u8x16(i32x16 m, u8x16 a, u8x16 b) {
   i8x16 k = __builtin_convertvector(m, i8x16);
-  return (u8x16)(((i8x16)a & k) | ((i8x16)b & ~k));
+  return MG_SELECT(k, a, b);
 }
 typedef unsigned char u8x8 __attribute__((vector_size(8)));
 typedef u8x8 u8x8u __attribute__((aligned(1)));
@@ -44,8 +55,8 @@ void reduce_3_50(void *const *buffers, const long *variables, long lo, long hi, 
     u8x16 acc1 = (u8x16){};
     for (long r0_0 = 0; r0_0 < 4; r0_0++) {
       i32x16 v2 = (((int)(r0_0 * 16 - 50)) + (i32x16){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}) < ((i32x16){});
-      u8x16 v3 = mg_load_u8x16(data2 + r0_0 * 16 + o0 * 50, -r0_0 * 16 + 50);
-      u8x16 v4 = mg_load_u8x16(data1 + r0_0 * 16 + o0 * 50, -r0_0 * 16 + 50);
+      u8x16 v3 = mg_load_u8x16(data2 + r0_0 * 16 + o0 * 50, 0, -r0_0 * 16 + 50);
+      u8x16 v4 = mg_load_u8x16(data1 + r0_0 * 16 + o0 * 50, 0, -r0_0 * 16 + 50);
       acc1 += mg_where_u8x16(v2, mg_max_u8x16((v3 * v4), (v3 + v4)), ((u8x16){}));
     }
     data0[o0] = mg_add_lanes_u8x16(acc1);

@@ -5,8 +5,12 @@ typedef float f32x16 __attribute__((vector_size(64)));
 typedef f32x16 f32x16u __attribute__((aligned(4)));
 typedef int i32x16 __attribute__((vector_size(64)));
 typedef i32x16 i32x16u __attribute__((aligned(4)));
-static inline f32x16 mg_load_f32x16(const float *p, long n) {
-  return (f32x16)__builtin_ia32_loadups512_mask((const void *)p, (f32x16){}, n >= 16 ? 0xffff : n <= 0 ? 0 : (unsigned short)((1u << n) - 1));
+static inline unsigned short mg_lanes(long first, long end) {
+  unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
+  return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
+}
+static inline f32x16 mg_load_f32x16(const float *p, long first, long end) {
+  return (f32x16)__builtin_ia32_loadups512_mask((const void *)p, (f32x16){}, mg_lanes(first, end));
 }
 static inline int mg_f32_to_i32(float x) {
   return x != x ? 0 : x >= 2147483648.0f ? 2147483647 : x <= -2147483648.0f ? (-2147483647 - 1) : (int)x;
@@ -16,14 +20,14 @@ static inline i32x16 mg_f32_to_i32x16(f32x16 x) {
   for (int i = 0; i < 16; i++) r[i] = mg_f32_to_i32(x[i]);
   return r;
 }
-static inline void mg_store_i32x16(int *p, long n, i32x16 v) {
-  __builtin_ia32_storedqusi512_mask((void *)p, (i32x16)v, n >= 16 ? 0xffff : n <= 0 ? 0 : (unsigned short)((1u << n) - 1));
+static inline void mg_store_i32x16(int *p, long first, long end, i32x16 v) {
+  __builtin_ia32_storedqusi512_mask((void *)p, (i32x16)v, mg_lanes(first, end));
 }
 void elementwise_100(void *const *buffers, const long *variables, long lo, long hi, char *workspace) {
   int *restrict data0 = buffers[0];  // 100
   const float *restrict data1 = buffers[1];  // 100
   for (long o0_0 = 0; o0_0 < 7; o0_0++) {
-    f32x16 v1 = mg_load_f32x16(data1 + o0_0 * 16, -o0_0 * 16 + 100);
-    mg_store_i32x16(data0 + o0_0 * 16, -o0_0 * 16 + 100, mg_f32_to_i32x16(v1));
+    f32x16 v1 = mg_load_f32x16(data1 + o0_0 * 16, 0, -o0_0 * 16 + 100);
+    mg_store_i32x16(data0 + o0_0 * 16, 0, -o0_0 * 16 + 100, mg_f32_to_i32x16(v1));
   }
 }

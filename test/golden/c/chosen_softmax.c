@@ -23,9 +23,16 @@ typedef float f32x16 __attribute__((vector_size(64)));
 typedef f32x16 f32x16u __attribute__((aligned(4)));
 typedef int i32x16 __attribute__((vector_size(64)));
 typedef i32x16 i32x16u __attribute__((aligned(4)));
+#ifdef __clang__
+#define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
+#define MG_SELECT(m, a, b) ({ typedef MG_OF(m) mg_mask; typedef MG_OF(a) mg_value; \
+    (__typeof__(a))((mg_mask)(m) ? (mg_value)(a) : (mg_value)(b)); })
+#else
+#define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
+#endif
 static inline f32x16 mg_max_f32x16(f32x16 a, f32x16 b) {
   i32x16 first = (a > b) | (a != a);
-  return (f32x16)(((i32x16)a & first) | ((i32x16)b & ~first));
+  return MG_SELECT(first, a, b);
 }
 typedef float f32x8 __attribute__((vector_size(32)));
 typedef f32x8 f32x8u __attribute__((aligned(4)));
@@ -37,19 +44,19 @@ typedef int i32x8 __attribute__((vector_size(32)));
 typedef i32x8 i32x8u __attribute__((aligned(4)));
 static inline f32x8 mg_max_f32x8(f32x8 a, f32x8 b) {
   i32x8 first = (a > b) | (a != a);
-  return (f32x8)(((i32x8)a & first) | ((i32x8)b & ~first));
+  return MG_SELECT(first, a, b);
 }
 typedef int i32x4 __attribute__((vector_size(16)));
 typedef i32x4 i32x4u __attribute__((aligned(4)));
 static inline f32x4 mg_max_f32x4(f32x4 a, f32x4 b) {
   i32x4 first = (a > b) | (a != a);
-  return (f32x4)(((i32x4)a & first) | ((i32x4)b & ~first));
+  return MG_SELECT(first, a, b);
 }
 typedef int i32x2 __attribute__((vector_size(8)));
 typedef i32x2 i32x2u __attribute__((aligned(4)));
 static inline f32x2 mg_max_f32x2(f32x2 a, f32x2 b) {
   i32x2 first = (a > b) | (a != a);
-  return (f32x2)(((i32x2)a & first) | ((i32x2)b & ~first));
+  return MG_SELECT(first, a, b);
 }
 static inline float mg_max_f32(float a, float b) {
   return a > b || a != a ? a : b;
@@ -68,7 +75,7 @@ static inline float mg_max_lanes_f32x16(f32x16 v) {
 typedef unsigned u32x16 __attribute__((vector_size(64)));
 typedef u32x16 u32x16u __attribute__((aligned(4)));
 MG_INLINE f32x16 mg_select_f32x16(i32x16 mask, f32x16 yes, f32x16 no) {
-    return (f32x16)((mask & (i32x16)yes) | (~mask & (i32x16)no));
+    return MG_SELECT(mask, yes, no);
 }
 MG_INLINE f32x16 mg_splat_f32x16(float x) {
     return (f32x16){0} + x;

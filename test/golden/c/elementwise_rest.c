@@ -8,11 +8,15 @@ typedef float f32x16 __attribute__((vector_size(64)));
 typedef f32x16 f32x16u __attribute__((aligned(4)));
 typedef int i32x16 __attribute__((vector_size(64)));
 typedef i32x16 i32x16u __attribute__((aligned(4)));
-static inline f32x16 mg_load_f32x16(const float *p, long n) {
-  return (f32x16)__builtin_ia32_loadups512_mask((const void *)p, (f32x16){}, n >= 16 ? 0xffff : n <= 0 ? 0 : (unsigned short)((1u << n) - 1));
+static inline unsigned short mg_lanes(long first, long end) {
+  unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
+  return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
 }
-static inline void mg_store_f32x16(float *p, long n, f32x16 v) {
-  __builtin_ia32_storeups512_mask((void *)p, (f32x16)v, n >= 16 ? 0xffff : n <= 0 ? 0 : (unsigned short)((1u << n) - 1));
+static inline f32x16 mg_load_f32x16(const float *p, long first, long end) {
+  return (f32x16)__builtin_ia32_loadups512_mask((const void *)p, (f32x16){}, mg_lanes(first, end));
+}
+static inline void mg_store_f32x16(float *p, long first, long end, f32x16 v) {
+  __builtin_ia32_storeups512_mask((void *)p, (f32x16)v, mg_lanes(first, end));
 }
 void elementwise_1003(void *const *buffers, const long *variables, long lo, long hi, char *workspace) {
   float *restrict data0 = buffers[0];  // 1003
@@ -32,7 +36,7 @@ void elementwise_1003(void *const *buffers, const long *variables, long lo, long
     *(f32x16u *)(data0 + o0_0t * 64) = 1.0f + v5;
     f32x16 v6 = *(const f32x16u *)(data1 + o0_0t * 64 + 16);
     *(f32x16u *)(data0 + o0_0t * 64 + 16) = 1.0f + v6;
-    f32x16 v7 = mg_load_f32x16(data1 + o0_0t * 64 + 32, -o0_0t * 64 + 971);
-    mg_store_f32x16(data0 + o0_0t * 64 + 32, -o0_0t * 64 + 971, 1.0f + v7);
+    f32x16 v7 = mg_load_f32x16(data1 + o0_0t * 64 + 32, 0, -o0_0t * 64 + 971);
+    mg_store_f32x16(data0 + o0_0t * 64 + 32, 0, -o0_0t * 64 + 971, 1.0f + v7);
   }
 }

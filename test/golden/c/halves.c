@@ -8,6 +8,13 @@ typedef f32x16 f32x16u __attribute__((aligned(4)));
 typedef unsigned u32x16 __attribute__((vector_size(64)));
 typedef u32x16 u32x16u __attribute__((aligned(4)));
 #define MG_INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
+#define MG_SELECT(m, a, b) ({ typedef MG_OF(m) mg_mask; typedef MG_OF(a) mg_value; \
+    (__typeof__(a))((mg_mask)(m) ? (mg_value)(a) : (mg_value)(b)); })
+#else
+#define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
+#endif
 MG_INLINE f32x16 mg_from_bits_f32x16(u32x16 bits) {
     return (f32x16)bits;
 }
@@ -26,7 +33,7 @@ MG_INLINE u16x16 mg_narrow_f32x16(u32x16 x) {
     return __builtin_convertvector(x, u16x16);
 }
 MG_INLINE u32x16 mg_select_bits_f32x16(i32x16 mask, u32x16 yes, u32x16 no) {
-    return ((u32x16)mask & yes) | (~(u32x16)mask & no);
+    return MG_SELECT(mask, yes, no);
 }
 MG_INLINE u16x16 mg_f32_to_bf16x16(f32x16 x) {
     u32x16 rounded = (mg_bits_f32x16(x) + 0x7fffu + ((mg_bits_f32x16(x) >> 16) & 1u)) >> 16;  // to nearest, ties to even

@@ -6,12 +6,23 @@ typedef float f32x16 __attribute__((vector_size(64)));
 typedef f32x16 f32x16u __attribute__((aligned(4)));
 typedef int i32x16 __attribute__((vector_size(64)));
 typedef i32x16 i32x16u __attribute__((aligned(4)));
-static inline f32x16 mg_load_f32x16(const float *p, long n) {
-  return (f32x16)__builtin_ia32_loadups512_mask((const void *)p, (f32x16){}, n >= 16 ? 0xffff : n <= 0 ? 0 : (unsigned short)((1u << n) - 1));
+static inline unsigned short mg_lanes(long first, long end) {
+  unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
+  return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
 }
+static inline f32x16 mg_load_f32x16(const float *p, long first, long end) {
+  return (f32x16)__builtin_ia32_loadups512_mask((const void *)p, (f32x16){}, mg_lanes(first, end));
+}
+#ifdef __clang__
+#define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
+#define MG_SELECT(m, a, b) ({ typedef MG_OF(m) mg_mask; typedef MG_OF(a) mg_value; \
+    (__typeof__(a))((mg_mask)(m) ? (mg_value)(a) : (mg_value)(b)); })
+#else
+#define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
+#endif
 static inline f32x16 mg_where_f32x16(i32x16 m, f32x16 a, f32x16 b) {
   i32x16 k = m;
-  return (f32x16)(((i32x16)a & k) | ((i32x16)b & ~k));
+  return MG_SELECT(k, a, b);
 }
 typedef float f32x8 __attribute__((vector_size(32)));
 typedef f32x8 f32x8u __attribute__((aligned(4)));
@@ -88,19 +99,19 @@ void matmul_6_10_24(void *const *buffers, const long *variables, long lo, long h
     f32x16 acc7 = (f32x16){};
     for (long r0_0 = 0; r0_0 < 2; r0_0++) {
       i32x16 v8 = (((int)(r0_0 * 16 - 24)) + (i32x16){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}) < ((i32x16){});
-      f32x16 v9 = mg_load_f32x16(data2 + r0_0 * 16 + o1 * 24, -r0_0 * 16 + 24);
-      f32x16 v10 = mg_load_f32x16(data1 + r0_0 * 16, -r0_0 * 16 + 24);
-      f32x16 v11 = mg_load_f32x16(data1 + r0_0 * 16 + 24, -r0_0 * 16 + 24);
-      f32x16 v12 = mg_load_f32x16(data1 + r0_0 * 16 + 48, -r0_0 * 16 + 24);
-      f32x16 v13 = mg_load_f32x16(data1 + r0_0 * 16 + 72, -r0_0 * 16 + 24);
-      f32x16 v14 = mg_load_f32x16(data1 + r0_0 * 16 + 96, -r0_0 * 16 + 24);
-      f32x16 v15 = mg_load_f32x16(data1 + r0_0 * 16 + 120, -r0_0 * 16 + 24);
-      acc2 += mg_where_f32x16(v8, (v9 * v10), ((f32x16){}));
-      acc3 += mg_where_f32x16(v8, (v9 * v11), ((f32x16){}));
-      acc4 += mg_where_f32x16(v8, (v9 * v12), ((f32x16){}));
-      acc5 += mg_where_f32x16(v8, (v9 * v13), ((f32x16){}));
-      acc6 += mg_where_f32x16(v8, (v9 * v14), ((f32x16){}));
-      acc7 += mg_where_f32x16(v8, (v9 * v15), ((f32x16){}));
+      f32x16 v9 = mg_load_f32x16(data2 + r0_0 * 16 + o1 * 24, 0, -r0_0 * 16 + 24);
+      f32x16 v10 = mg_load_f32x16(data1 + r0_0 * 16, 0, -r0_0 * 16 + 24);
+      f32x16 v11 = mg_load_f32x16(data1 + r0_0 * 16 + 24, 0, -r0_0 * 16 + 24);
+      f32x16 v12 = mg_load_f32x16(data1 + r0_0 * 16 + 48, 0, -r0_0 * 16 + 24);
+      f32x16 v13 = mg_load_f32x16(data1 + r0_0 * 16 + 72, 0, -r0_0 * 16 + 24);
+      f32x16 v14 = mg_load_f32x16(data1 + r0_0 * 16 + 96, 0, -r0_0 * 16 + 24);
+      f32x16 v15 = mg_load_f32x16(data1 + r0_0 * 16 + 120, 0, -r0_0 * 16 + 24);
+      acc2 = mg_where_f32x16(v8, (acc2 + (v9 * v10)), acc2);
+      acc3 = mg_where_f32x16(v8, (acc3 + (v9 * v11)), acc3);
+      acc4 = mg_where_f32x16(v8, (acc4 + (v9 * v12)), acc4);
+      acc5 = mg_where_f32x16(v8, (acc5 + (v9 * v13)), acc5);
+      acc6 = mg_where_f32x16(v8, (acc6 + (v9 * v14)), acc6);
+      acc7 = mg_where_f32x16(v8, (acc7 + (v9 * v15)), acc7);
     }
     float v16 = v1 + mg_add_lanes_f32x16(acc2);
     data0[o1] = (1.0f + mg_erf_f32(0.7071067690849304f * v16)) * (0.5f * v16);

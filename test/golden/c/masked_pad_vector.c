@@ -5,12 +5,23 @@ typedef int i32x16 __attribute__((vector_size(64)));
 typedef i32x16 i32x16u __attribute__((aligned(4)));
 typedef float f32x16 __attribute__((vector_size(64)));
 typedef f32x16 f32x16u __attribute__((aligned(4)));
+#ifdef __clang__
+#define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
+#define MG_SELECT(m, a, b) ({ typedef MG_OF(m) mg_mask; typedef MG_OF(a) mg_value; \
+    (__typeof__(a))((mg_mask)(m) ? (mg_value)(a) : (mg_value)(b)); })
+#else
+#define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
+#endif
 static inline f32x16 mg_where_f32x16(i32x16 m, f32x16 a, f32x16 b) {
   i32x16 k = m;
-  return (f32x16)(((i32x16)a & k) | ((i32x16)b & ~k));
+  return MG_SELECT(k, a, b);
 }
-static inline void mg_store_f32x16(float *p, long n, f32x16 v) {
-  __builtin_ia32_storeups512_mask((void *)p, (f32x16)v, n >= 16 ? 0xffff : n <= 0 ? 0 : (unsigned short)((1u << n) - 1));
+static inline unsigned short mg_lanes(long first, long end) {
+  unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
+  return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
+}
+static inline void mg_store_f32x16(float *p, long first, long end, f32x16 v) {
+  __builtin_ia32_storeups512_mask((void *)p, (f32x16)v, mg_lanes(first, end));
 }
 void elementwise_9_12(void *const *buffers, const long *variables, long lo, long hi, char *workspace) {
   float *restrict data0 = buffers[0];  // 9x12
@@ -29,7 +40,7 @@ void elementwise_9_12(void *const *buffers, const long *variables, long lo, long
       float v10 = o0 < 6 && 0 < o0 ? data1[-o1_0 * 16 + o0 * 7 - 7] : 0.0f;
       f32x16 v11 = (f32x16){0.0f, v4, v5, v6, v7, v8, v9, v10, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
       f32x16 v12 = 1.0f + mg_where_f32x16((v2 & (((i32x16){} - (v1)) & (v3 < ((i32x16){})))), v11, ((f32x16){}));
-      mg_store_f32x16(data0 + o1_0 * 16 + o0 * 12, -o1_0 * 16 + 12, v12);
+      mg_store_f32x16(data0 + o1_0 * 16 + o0 * 12, 0, -o1_0 * 16 + 12, v12);
     }
   }
 }

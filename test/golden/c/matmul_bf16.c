@@ -9,14 +9,25 @@ typedef unsigned short u16x16 __attribute__((vector_size(32)));
 typedef u16x16 u16x16u __attribute__((aligned(2)));
 typedef short i16x16 __attribute__((vector_size(32)));
 typedef i16x16 i16x16u __attribute__((aligned(2)));
-static inline u16x16 mg_load_u16x16(const unsigned short *p, long n) {
+static inline unsigned short mg_lanes(long first, long end) {
+  unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
+  return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
+}
+static inline u16x16 mg_load_u16x16(const unsigned short *p, long first, long end) {
   u16x16 v = {};
-  for (int i = 0; i < 16; i++) if (i < n) v[i] = p[i];
+  for (int i = 0; i < 16; i++) if (i >= first && i < end) v[i] = p[i];
   return v;
 }
 typedef unsigned u32x16 __attribute__((vector_size(64)));
 typedef u32x16 u32x16u __attribute__((aligned(4)));
 #define MG_INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
+#define MG_SELECT(m, a, b) ({ typedef MG_OF(m) mg_mask; typedef MG_OF(a) mg_value; \
+    (__typeof__(a))((mg_mask)(m) ? (mg_value)(a) : (mg_value)(b)); })
+#else
+#define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
+#endif
 MG_INLINE f32x16 mg_from_bits_f32x16(u32x16 bits) {
     return (f32x16)bits;
 }
@@ -28,7 +39,7 @@ MG_INLINE f32x16 mg_bf16_to_f32x16(u16x16 h) {
 }
 static inline f32x16 mg_where_f32x16(i32x16 m, f32x16 a, f32x16 b) {
   i32x16 k = m;
-  return (f32x16)(((i32x16)a & k) | ((i32x16)b & ~k));
+  return MG_SELECT(k, a, b);
 }
 typedef float f32x8 __attribute__((vector_size(32)));
 typedef f32x8 f32x8u __attribute__((aligned(4)));
@@ -69,9 +80,9 @@ void matmul_6_18_20(void *const *buffers, const long *variables, long lo, long h
       f32x16 acc1 = (f32x16){};
       for (long r0_0 = 0; r0_0 < 2; r0_0++) {
         i32x16 v2 = (((int)(r0_0 * 16 - 20)) + (i32x16){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}) < ((i32x16){});
-        u16x16 v3 = mg_load_u16x16(data2 + r0_0 * 16 + o1 * 20, -r0_0 * 16 + 20);
-        u16x16 v4 = mg_load_u16x16(data1 + r0_0 * 16 + o0 * 20, -r0_0 * 16 + 20);
-        acc1 += mg_where_f32x16(v2, (mg_bf16_to_f32x16(v3) * mg_bf16_to_f32x16(v4)), ((f32x16){}));
+        u16x16 v3 = mg_load_u16x16(data2 + r0_0 * 16 + o1 * 20, 0, -r0_0 * 16 + 20);
+        u16x16 v4 = mg_load_u16x16(data1 + r0_0 * 16 + o0 * 20, 0, -r0_0 * 16 + 20);
+        acc1 = mg_where_f32x16(v2, (acc1 + (mg_bf16_to_f32x16(v3) * mg_bf16_to_f32x16(v4))), acc1);
       }
       data0[o1 + o0 * 18] = mg_f32_to_bf16(mg_add_lanes_f32x16(acc1));
     }

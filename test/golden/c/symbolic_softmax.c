@@ -6,6 +6,13 @@ static inline float mg_max_f32(float a, float b) {
   return a > b || a != a ? a : b;
 }
 #define MG_INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
+#define MG_SELECT(m, a, b) ({ typedef MG_OF(m) mg_mask; typedef MG_OF(a) mg_value; \
+    (__typeof__(a))((mg_mask)(m) ? (mg_value)(a) : (mg_value)(b)); })
+#else
+#define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
+#endif
 MG_INLINE float mg_select_f32(int mask, float yes, float no) {
     return mask ? yes : no;
 }
@@ -42,7 +49,7 @@ typedef i32x16 i32x16u __attribute__((aligned(4)));
 typedef unsigned u32x16 __attribute__((vector_size(64)));
 typedef u32x16 u32x16u __attribute__((aligned(4)));
 MG_INLINE f32x16 mg_select_f32x16(i32x16 mask, f32x16 yes, f32x16 no) {
-    return (f32x16)((mask & (i32x16)yes) | (~mask & (i32x16)no));
+    return MG_SELECT(mask, yes, no);
 }
 MG_INLINE f32x16 mg_splat_f32x16(float x) {
     return (f32x16){0} + x;
@@ -74,11 +81,15 @@ MG_INLINE f32x16 mg_exp_f32x16(f32x16 x) {
     p = p * r + 0.49999994f;
     return mg_scale_f32x16(p * (r * r) + r + 1.0f, n);
 }
-static inline f32x16 mg_load_f32x16(const float *p, long n) {
-  return (f32x16)__builtin_ia32_loadups512_mask((const void *)p, (f32x16){}, n >= 16 ? 0xffff : n <= 0 ? 0 : (unsigned short)((1u << n) - 1));
+static inline unsigned short mg_lanes(long first, long end) {
+  unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
+  return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
 }
-static inline void mg_store_f32x16(float *p, long n, f32x16 v) {
-  __builtin_ia32_storeups512_mask((void *)p, (f32x16)v, n >= 16 ? 0xffff : n <= 0 ? 0 : (unsigned short)((1u << n) - 1));
+static inline f32x16 mg_load_f32x16(const float *p, long first, long end) {
+  return (f32x16)__builtin_ia32_loadups512_mask((const void *)p, (f32x16){}, mg_lanes(first, end));
+}
+static inline void mg_store_f32x16(float *p, long first, long end, f32x16 v) {
+  __builtin_ia32_storeups512_mask((void *)p, (f32x16)v, mg_lanes(first, end));
 }
 void reduce_3_v40_v40(void *const *buffers, const long *variables, long lo, long hi, char *workspace) {
   float *restrict data0 = buffers[0];  // 3x40
@@ -101,8 +112,8 @@ void reduce_3_v40_v40(void *const *buffers, const long *variables, long lo, long
       *(f32x16u *)(data0 + o1_0 * 16 + o0 * 40) = mg_exp_f32x16(v3 + v6) / acc4;
     }
     for (long o1_0t = (n + 15) / 16 - 1; o1_0t < (n + 15) / 16; o1_0t++) {
-      f32x16 v7 = mg_load_f32x16(data1 + o1_0t * 16 + o0 * 40, -o1_0t * 16 + 40);
-      mg_store_f32x16(data0 + o1_0t * 16 + o0 * 40, -o1_0t * 16 + n, mg_exp_f32x16(v3 + v7) / acc4);
+      f32x16 v7 = mg_load_f32x16(data1 + o1_0t * 16 + o0 * 40, 0, -o1_0t * 16 + 40);
+      mg_store_f32x16(data0 + o1_0t * 16 + o0 * 40, 0, -o1_0t * 16 + n, mg_exp_f32x16(v3 + v7) / acc4);
     }
   }
 }
