@@ -18,7 +18,6 @@ from time import perf_counter
 from typing import Any
 
 from ..dtype import DType, dtypes
-from ..helpers import DEBUG, VIZ
 from ..runtime.device import Buffer, Device, GraphRunner, Launch, get_device
 from ..schedule.graph import value_order
 from ..schedule.memory import Arena
@@ -27,7 +26,7 @@ from ..shape.shapetracker import ShapeTracker
 from ..uops import Ops, UOp, sint
 from ..uops.symbolic import ssum
 from . import guards as guarding
-from . import tracefile
+from . import profile, tracefile
 from .guards import Guards, Holder
 from .profile import GlobalCounters
 from .realize import copy, device_of_buffers, lock, show_launch, uninterrupted
@@ -213,8 +212,8 @@ class Captured:
     overwritten_arguments: tuple[int, ...] = ()
     harmless: weakref.WeakSet[UOp] = field(default_factory=weakref.WeakSet)   # pending values that read none of it
 
-    def run(self, arguments: list[Any], given: Mapping[str, int]) -> Any:
-        """Replays with these argument tensors and values of variables."""
+    def run(self, arguments: list[Any], given: Mapping[str, int], name: str, start: float) -> Any:
+        """Replays with these argument tensors and values of variables; `start`: when the function `name` was called."""
         if self.overwritten or self.overwritten_arguments:
             self._spare_readers(arguments)
         with lock, uninterrupted() if self.states else nullcontext():
@@ -222,8 +221,8 @@ class Captured:
                 buffer.copyin(content())
             variables = {**self.constants, **given} if given else self.constants
             replaced = self._replacements(arguments)
-            timed = DEBUG.value >= 2 or bool(VIZ.value)
-            if timed:
+            before = profile.replay_begins()
+            if before is not None:
                 self._profile(variables, replaced, arguments)
             else:
                 for i, segment in enumerate(self.segments):
@@ -233,7 +232,7 @@ class Captured:
                         segment.run(variables, replaced.get(i))
             counters = GlobalCounters
             counters.replays += 1
-            if not timed:
+            if before is None:
                 counters.kernels += self.kernels
             counters.add(self.operations, self.moved, variables)
             made: dict[int, Any] = {}
@@ -241,6 +240,8 @@ class Captured:
             result = self._give(self.result, arguments, given, made)
             for state, tensor in zip(self.states, tensors):  # after all were made: places may swap their tensors
                 self._fill(state, tensor)
+            if before is not None:
+                profile.replay_ends(name, start, before)
             return result
 
     def _spare_readers(self, arguments: list[Any]) -> None:
@@ -356,20 +357,21 @@ class Captured:
         begin = perf_counter()
         if (trace := tracefile.current()) is not None:
             trace.replay(self, self.recording.steps, self.buffers)
-        GlobalCounters.launching -= perf_counter() - begin
+        GlobalCounters.showing += perf_counter() - begin
         steps = iter(self.recording.steps)
         for i, segment in enumerate(self.segments):
             if isinstance(segment, tuple):
                 self._copy(segment, arguments, next(steps).lines)
                 continue
             start = perf_counter()
-            for seconds in segment.profile(variables, replaced.get(i)):
+            times = segment.profile(variables, replaced.get(i))
+            GlobalCounters.waking += segment.waking
+            for seconds in times:
                 step = next(steps)
                 assert step.program is not None
                 GlobalCounters.kernels += 1
                 show_launch(segment.device, step.program.spec, step.lines, variables, start, seconds)
                 start += seconds
-        GlobalCounters.launching += perf_counter() - begin
 
 
 def arena_buffers(recording: Recording, outputs: set[int]) -> dict[int, Buffer]:

@@ -31,6 +31,7 @@ import types
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from time import perf_counter
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import numpy as np
@@ -227,6 +228,7 @@ class TinyJit(Jitted, Generic[P, R]):
         # inside of another jitted function, whose graph this call becomes a part of; or beyond what can be guarded
         if recorder() is not None or self._gave_up:
             return cast(R, self.function(*args, **kwargs))
+        start = perf_counter()
         with self._lock:
             call = Call(args, kwargs)
             modes = guarding.modes()
@@ -245,7 +247,7 @@ class TinyJit(Jitted, Generic[P, R]):
             if captured is None:
                 return self._record(entry, call, args, kwargs)
             self.captured = captured
-            return cast(R, captured.run(call.tensors, call.variables))
+            return cast(R, captured.run(call.tensors, call.variables, self.name, start))
 
     # ---- replaying
 

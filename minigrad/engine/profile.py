@@ -10,9 +10,11 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from copy import copy
 from dataclasses import dataclass, field
+from time import perf_counter
 
-from ..helpers import DEBUG
+from ..helpers import DEBUG, VIZ
 from ..runtime.device import Device, devices_in_use
 from ..uops import sint
 from ..uops.symbolic import evaluate
@@ -42,7 +44,8 @@ class Counters:
 
     kernels: int = 0            # launched, replayed ones included
     seconds: float = 0.0        # inside kernels, where they were timed (DEBUG >= 2, VIZ)
-    launching: float = 0.0      # seconds of launching them, of replays where they were timed; without the printing
+    waking: float = 0.0         # seconds until the first kernel of replays could begin
+    launching: float = 0.0      # seconds of calls that launch kernels, where these were timed; without the printing
     scheduling: float = 0.0     # seconds
     compiling: float = 0.0      # seconds of looking up, lowering and compiling
     schedules: int = 0
@@ -51,6 +54,8 @@ class Counters:
     disk_hits: int = 0          # kernels whose source came from the disk cache
     recordings: int = 0         # calls of jitted functions that ran Python
     replays: int = 0
+    showing: float = 0.0        # seconds of printing lines and tracing, which no other total has
+    began: float = field(default_factory=perf_counter)
     by_kernel: dict[str, KernelTotal] = field(default_factory=dict)
     by_line: dict[str, KernelTotal] = field(default_factory=dict)
     _operations: int = 0
@@ -182,18 +187,50 @@ def count_time(name: str, line: str, seconds: float, operations: int, moved: int
         total.add(seconds, operations, moved)
 
 
+def is_timed() -> bool:
+    """Whether somebody wants to know each launch's seconds."""
+    return DEBUG.value >= 2 or bool(VIZ.value)
+
+
+def replay_begins() -> Counters | None:
+    """The counters as they are, where launches are timed: for `replay_ends`."""
+    return copy(GlobalCounters) if is_timed() else None
+
+
+def replay_ends(name: str, start: float, before: Counters) -> None:
+    """Counts a replay whose call began at `start`, and prints what took its time (DEBUG >= 2)."""
+    c = GlobalCounters
+    took = perf_counter() - start - (c.showing - before.showing)
+    c.launching += took
+    if DEBUG.value >= 2:
+        inside, waking = ((now - then) / took * 100 for now, then in
+                          ((c.seconds, before.seconds), (c.waking, before.waking)))
+        print(f"replay of {name}: {c.kernels - before.kernels} kernels in {duration(took).strip()}: {inside:.1f}% "
+              f"inside of kernels, {waking:.1f}% waking threads, {100 - inside - waking:.1f}% Python")
+
+
+def wall_time() -> list[tuple[str, float]]:
+    """What the seconds since `reset` went into, and how much; printing and tracing left out."""
+    c = GlobalCounters
+    parts = [("inside of kernels", c.seconds), ("waking threads, before a replay's first kernel", c.waking),
+             ("launching: Python around kernels", max(0.0, c.launching - c.seconds - c.waking)),
+             ("scheduling", c.scheduling), ("lowering and compiling", c.compiling)]
+    whole = perf_counter() - c.began - c.showing
+    return [*parts, ("elsewhere: recording graphs, and the program itself", max(0.0, whole - sum(s for _, s in parts)))]
+
+
 def summary(most: int = 12) -> str:
-    """Totals, and at DEBUG >= 2 the kernels and lines that took most time."""
+    """Totals, and at DEBUG >= 2 what the time went into, and the kernels and lines that took most of it."""
     c = GlobalCounters
     rows = [f"{c.kernels} kernels, {scaled(c.operations, 'op')}, {scaled(c.bytes, 'B')} moved, "
             f"memory peak {scaled(c.memory_peak, 'B')}; {c.lowered} lowered, {c.compiled} compiled, "
             f"{c.disk_hits} from the disk cache; {c.recordings} recordings, {c.replays} replays"]
     if c.seconds:
-        launching, scheduling, compiling = (duration(s).strip() for s in (c.launching, c.scheduling, c.compiling))
-        around = max(0.0, c.launching - c.seconds)
-        rows.append(f"{launching} launching: {min(1.0, c.seconds / c.launching) * 100:.1f}% of it inside of kernels, "
-                    f"{around / c.kernels * 1e6:.2f} us a launch around them; {scheduling} scheduling, "
-                    f"{compiling} lowering and compiling")
+        parts = wall_time()
+        whole = sum(seconds for _, seconds in parts)
+        rows.append(f"wall time {duration(whole).strip()} without what printing took, "
+                    f"{100 - parts[-1][1] / whole * 100:.1f}% of it explained:")
+        rows += [f"  {duration(seconds)} {seconds / whole * 100:5.1f}% {what}" for what, seconds in parts]
     for title, table in (("kernel", c.by_kernel), ("line", c.by_line)):
         ranked = sorted(table.items(), key=lambda item: -item[1].seconds)[:most]
         if ranked:

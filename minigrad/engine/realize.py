@@ -157,7 +157,7 @@ def run_schedule(kernels: list[Kernel], variables: Mapping[str, int], finish: Ca
 
 def _launch_all(kernels: list[Kernel], programs: list[Program], variables: Mapping[str, int]) -> None:
     listener = recorder()
-    start = perf_counter()
+    start = perf_counter() - GlobalCounters.showing
     while kernels:
         kernel = kernels.pop()
         program = None if kernel.ast.op is Ops.COPY else programs.pop()
@@ -169,7 +169,8 @@ def _launch_all(kernels: list[Kernel], programs: list[Program], variables: Mappi
             if kernel.lines:
                 error.add_note(f"while computing {kernel.lines[0]}")
             raise
-    GlobalCounters.launching += perf_counter() - start
+    if profile.is_timed():
+        GlobalCounters.launching += perf_counter() - GlobalCounters.showing - start
 
 
 def device_of_buffers(buffers: Sequence[Buffer], written: Sequence[int]) -> str:
@@ -187,7 +188,7 @@ def launch(program: Program | None, kernel: Kernel, variables: Mapping[str, int]
         copy(kernel.buffers[0], kernel.buffers[1], kernel.lines)
         return
     device = get_device(device_of(kernel))
-    timed = DEBUG.value >= 2 or bool(VIZ.value)
+    timed = profile.is_timed()
     start = perf_counter()
     seconds = device.launch(program, kernel.buffers, variables, wait=timed)
     GlobalCounters.kernels += 1
@@ -203,14 +204,14 @@ def copy(target: Buffer, source: Buffer, lines: Sequence[str]) -> None:
     get_device(source.device).synchronize()
     start = perf_counter()
     target.copyin(source.copyout())
-    if DEBUG.value >= 2 or VIZ.value:
+    if profile.is_timed():
         spec = ProgramSpec(f"copy_{source.device}", "", (), (), 1, 0, (0,), 0, 2 * target.nbytes)
         show_launch(get_device(target.device), spec, lines, {}, start, perf_counter() - start)
 
 
 def show_launch(device: Device, spec: ProgramSpec, lines: Sequence[str], variables: Mapping[str, int], start: float,
                 seconds: float) -> None:
-    """Adds a timed kernel to the totals, prints its line (DEBUG >= 2), traces it (VIZ). This takes no launching time.
+    """Adds a timed kernel to the totals, prints its line (DEBUG >= 2), traces it (VIZ). No total has what that takes.
     """
     begin = perf_counter()
     operations, moved = evaluate(spec.operations, variables), evaluate(spec.bytes, variables)
@@ -223,4 +224,4 @@ def show_launch(device: Device, spec: ProgramSpec, lines: Sequence[str], variabl
         threads = min(evaluate(spec.threads, variables), device.target.cores)
         print(profile.kernel_line(GlobalCounters.kernels, device.name, spec.name, threads, os.path.basename(line),
                                   seconds, operations, moved, profile.roofs_of(device)), device.remark())
-    GlobalCounters.launching -= perf_counter() - begin
+    GlobalCounters.showing += perf_counter() - begin

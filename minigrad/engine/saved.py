@@ -18,6 +18,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import Any
 from zlib import crc32
 
@@ -313,6 +314,7 @@ class LoadedGraph:
     def __call__(self, *arguments: Any, **values: int) -> Any:
         """Runs it: the recorded call's tensors in order, and a value for each variable. What the recorded call
         returned. TypeError, ValueError (GraphError) for arguments that do not fit."""
+        start = perf_counter()
         if recorder() is not None:
             raise GraphError(f"{self.name}: a loaded graph cannot become a part of another one")
         tensors: list[Any] = []
@@ -339,7 +341,7 @@ class LoadedGraph:
         shared = len(set(buffers)) < len(buffers) and self.captured.overwritten_arguments
         if shared or not self.captured.accepts(buffers):
             raise GraphError(f"{self.name}: arguments share memory with each other or with the graph's own tensors")
-        return self.captured.run(tensors, given)
+        return self.captured.run(tensors, given, self.name, start)
 
     def _fitting(self, number: int, tensor: Any, expected: Expected) -> Any:
         if not tensor.is_realized:

@@ -125,7 +125,8 @@ class CPUGraph(GraphRunner):
         times = (ctypes.c_long * (len(self.launches) + 1))()
         with self.pool.lock:
             self._prepare(variables, replaced)
-            self.pool.run_table(self.table, thread_count(), self.workspace, times)
+            took = self.pool.run_table(self.table, thread_count(), self.workspace, times)
+        self.waking = (took - (times[len(self.launches)] - times[0])) * 1e-9
         return [(end - start) * 1e-9 for start, end in zip(times, times[1:])]
 
     def _find_meetings(self, moved: Mapping[int, Span]) -> list[bool]:

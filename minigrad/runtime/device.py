@@ -237,6 +237,7 @@ class GraphRunner:
 
     def __init__(self, device: Device, launches: Sequence[Launch]) -> None:
         self.device, self.launches = device, tuple(launches)
+        self.waking = 0.0       # seconds that `profile` took last until its first launch could begin
         for number, launch in enumerate(self.launches):
             check_buffers(launch.program.spec, launch.buffers, f"launch {number}")
 
