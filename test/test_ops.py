@@ -313,6 +313,34 @@ def test_integers_wrap_and_divide_like_numpy(dtype: Any, device: str, eager: int
             np.testing.assert_array_equal(result.numpy(), theirs(x, y), err_msg=f"{name} {dtype.__name__}")
 
 
+SMALL_ROWS: list[tuple[str, Callable[..., Any]]] = [  # with x and y of one shape, z another row of it
+    ("compare", lambda x, y, z: (x + y) < z), ("negate", lambda x, y, z: (-x) < y), ("invert", lambda x, y, z: (~x) + z < y),
+    ("subtract", lambda x, y, z: (x - y) != z), ("multiply", lambda x, y, z: (x * y + z) < x), ("mean", lambda x, y, z: (x + y).mean()),
+]
+
+
+@pytest.mark.parametrize("noopt", [0, 1])
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16], ids=lambda t: t.__name__)
+def test_small_integers_wrap_inside_of_an_expression(dtype: Any, noopt: int) -> None:
+    info = np.iinfo(dtype)
+    x, y = np.array([info.max, info.min, info.max - 3, 7, 5], dtype), np.array([3, info.max, 100, info.min, info.max], dtype)
+    row = np.resize(y, (1, 16))
+    with Context(DEV="CPU", NOOPT=noopt), np.errstate(all="ignore"):
+        results = [ours(Tensor(x), Tensor(y), Tensor(y[::-1])) for _, ours in SMALL_ROWS]
+        wide = [Tensor(x).reshape(5, 1).minimum(Tensor(row)), ~Tensor(x).reshape(5, 1) + Tensor(row), -Tensor(x).reshape(5, 1) * Tensor(row)]
+        Tensor.realize(*results, *wide)
+        for (name, theirs), result in zip(SMALL_ROWS, results):
+            np.testing.assert_allclose(result.numpy(), theirs(x, y, y[::-1]), rtol=1e-6, err_msg=name)
+        for result, expected in zip(wide, [np.minimum(x[:, None], row), ~x[:, None] + row, -x[:, None] * row]):
+            np.testing.assert_array_equal(result.numpy(), expected)
+
+
+def test_a_bool_beside_a_row_of_small_integers_becomes_one() -> None:
+    row = np.arange(16, dtype=np.int8).reshape(1, 16) - np.int8(5)
+    result = Tensor(np.array([[True], [False]])).minimum(Tensor(row))
+    np.testing.assert_array_equal(result.numpy(), np.minimum([[1], [0]], row))
+
+
 SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1.5, 2.5, float(np.float32(1e30)), -float(np.float32(1e30)), np.inf, -np.inf, np.nan, 3.7, -3.7])
 SPECIAL_ROWS: list[tuple[str, Callable[..., Any], Callable[..., Any]]] = [
     ("add", lambda x, y: x + y, np.add), ("mul", lambda x, y: x * y, np.multiply), ("div", lambda x, y: x / y, np.divide),

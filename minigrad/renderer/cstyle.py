@@ -26,6 +26,7 @@ BINARY_SIGN = {
     Ops.OR: "|",
     Ops.XOR: "^",
 }
+WIDENED = {Ops.ADD, Ops.MUL, Ops.NEG, Ops.AND, Ops.OR, Ops.XOR, Ops.WHERE}
 
 
 class CStyle:
@@ -143,7 +144,9 @@ class CStyle:
     def define(self, u: UOp) -> None:
         text = self.expression(u)
         if u.op is not Ops.LOAD and self.uses.get(u) == "once" and len(text) <= self.inline_limit:
-            self.inline[u] = text
+            # C computes small integers as int: where no variable makes them wrap, a cast does
+            small = u.op in WIDENED and u.dtype.is_int and u.dtype.count == 1 and u.dtype.itemsize < 4
+            self.inline[u] = f"({self.type_of(u.dtype)}){_group(text)}" if small else text
             return
         name = self.name("v")
         self.write(f"{self.type_of(u.dtype)} {name} = {text};")
