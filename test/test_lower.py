@@ -30,7 +30,7 @@ from kernel_cases import (
 from minigrad.codegen import nest
 from minigrad.codegen.linearize import linearize
 from minigrad.codegen.lower import Loops, lower_ast
-from minigrad.codegen.opts import Merge, Peel, Split, Thread, Upcast, Vector
+from minigrad.codegen.opts import Carry, Merge, Peel, Split, Thread, Upcast, Vector
 from minigrad.codegen.pipeline import Lowered, lower_kernel
 from minigrad.codegen.place import Bound, Place
 from minigrad.codegen.simplify import simplify
@@ -152,6 +152,17 @@ def test_lanes_leave_no_rest_where_three_vectors_do_not() -> None:
         chosen = lower_kernel(one("test", value).ast, TARGET).opts
         assert 48 in [opt.size for opt in chosen if isinstance(opt, Split)]
         assert not [opt for opt in chosen if isinstance(opt, Peel)]
+
+
+def test_the_gradient_of_a_convolution_s_weight_has_its_channels_in_lanes() -> None:
+    """Its window is no vector wide. The outputs' gradient is turned once for all of it, a block of images at a time."""
+    x, w = Tensor.empty(64, 16, 20, 20), Tensor.empty(32, 16, 5, 5)
+    (gradient,) = x.conv2d(w).gradient(w, gradient=Tensor.empty(64, 32, 16, 16))
+    (kernel,) = create_schedule([gradient._node], Buffer)[0].kernels
+    lowered = lower_kernel(kernel.ast, TARGET)
+    assert any(isinstance(opt, Carry) for opt in lowered.opts) and any(isinstance(opt, Place) for opt in lowered.opts)
+    sums = {u.src[0].dtype.count for u in lowered.linear.ops if u.op is Ops.UPDATE}
+    assert sums == {16} and any(u.op is Ops.ELEMENT for u in lowered.linear.ops)
 
 
 # ---- indices go down

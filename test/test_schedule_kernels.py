@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import pytest
@@ -246,6 +247,15 @@ def test_the_gradient_of_a_convolution_s_input_is_a_convolution() -> None:
     (kernel,) = create_schedule([gradient._node], HostBuffer, COSTS)[0].kernels
     (reduce,) = [node for node in toposort(kernel.ast) if node.op is Ops.REDUCE]
     assert reduce.src[0].shape == (8, 16, 20, 5, 20, 5, 32) and reduce.arg.axes == (3, 5, 6)
+
+
+def test_a_sum_that_several_elements_share_is_stored_before_it_is_spread() -> None:
+    """The gradient of a pooling reads each element of a convolution's gradient for four of its own: o // 2 is no o."""
+    x, w = Tensor.empty(32, 32, 20, 20), Tensor.empty(64, 32, 3, 3)
+    (gradient,) = x.max_pool2d().conv2d(w).gradient(x, gradient=Tensor.empty(32, 64, 8, 8))
+    first, last = create_schedule([gradient._node], HostBuffer, COSTS)[0].kernels
+    stores = [[prod(store.src[0].arg.shape) for store in kernel.ast.src] for kernel in (first, last)]
+    assert stores == [[32 * 32 * 10 * 10], [32 * 32 * 20 * 20]] and first.reasons == (Reason.HEAVY.value,)
 
 
 def test_sums_of_whole_sums_stay_as_they_are() -> None:

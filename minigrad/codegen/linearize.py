@@ -356,13 +356,22 @@ class _Walk:
                     vector = self.append(UOp(Ops.BROADCAST, value.dtype.vec(size), (vector,) * size), path)
                 self.append_store(memory, base, split, vector, node.arg, path)
             return
+        mode = None if node.arg == "stream" else node.arg
+        if self.reach.get(value) and any(is_closer(u) and lane in nest.free(u) for u in toposort(value)):
+            vector = self.emit(value, path)     # a reduce of vectors is not repeated for each lane
+            for i in range(size):
+                condition = _at_lane(_conjoin(gates), lane, i)
+                if condition is not FALSE:
+                    element = self.append(UOp(Ops.ELEMENT, value.dtype, (vector, index_const(i))), path)
+                    self.append_store(memory, _at_lane(flat, lane, i), Gate(condition), element, mode, path)
+            return
         for i in range(size):
             one = nest.store(
                 memory,
                 _at_lane(value, lane, i),
                 [_at_lane(x, lane, i) for x in indices],
                 _at_lane(gate, lane, i),
-                None if node.arg == "stream" else node.arg,
+                mode,
             )
             self.emit_store(one, path)
 

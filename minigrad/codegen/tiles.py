@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from math import prod
 
 from ..target import Target
 from ..uops import Ops, UOp, toposort
@@ -130,6 +131,8 @@ def _tile(loops: Loops, view: NestView, target: Target) -> None:
         if view.stores
         else None
     )
+    if o is None or _length(o) < lanes:
+        o = _turned_columns(loops, view, lanes) or o
     if o is not None and _length(o) < 4:
         o = None
     down = [d for d in view.reduces if o is not None and o in nest.free(d)]
@@ -154,6 +157,33 @@ def _tile(loops: Loops, view: NestView, target: Target) -> None:
         _vectorize_reduce(loops, d, lanes, accumulators, target)
     if o is not None:
         _tile_outputs(loops, view, down, o, lanes, target)
+
+
+def _turned_columns(loops: Loops, view: NestView, lanes: int) -> UOp | None:
+    """Where the outputs next to one another are too few for a vector (the window of a convolution's weight): another
+    output range, whose operand is contiguous along the reduce and can be packed for many outputs.
+    """
+    found: dict[UOp, int] = {}
+    for r in reversed(view.ranges):
+        if r.arg.name in loops.serial or r.arg.kind != "loop" or _length(r) < lanes or len(view.reduces) != 1:
+            continue
+        d = view.reduces[0]
+        reads = [u for u in _loads_of(d) if r in nest.free(u)]
+        operand = _operand(d, reads, r)
+        if operand is not None and any(stride(reads[0], x) == 1 for x in parts(d)[1]) and row_range(view, [d], r):
+            found[r] = _shared(view, operand, r)
+    best = max(found, key=found.__getitem__, default=None)
+    return best if best is not None and found[best] * _depth(view.reduces[0]) >= PACK_ROWS * STRIDED_DEPTH else None
+
+
+def _shared(view: NestView, operand: _Operand, o: UOp) -> int:
+    """How many outputs share what is packed of an operand."""
+    return prod([_length(r) for r in view.ranges if r is not o and r not in operand.moved_by])
+
+
+def _depth(d: UOp) -> int:
+    """The number of elements that make one of a reduce."""
+    return prod([_length(r) for r in parts(d)[1]])
 
 
 def _turn(loops: Loops, view: NestView, load: UOp, lanes: int, target: Target) -> bool:
@@ -227,9 +257,7 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
         reads = [u for u in _loads_of(d) if o in nest.free(u)]
         turned = [u for u in reads if abs(stride(u, o)) > 1 and any(stride(u, r) == 1 for r in parts(d)[1])]
         plain = [u for u in reads if stride(u, o) == 1]
-        depth = 1
-        for r in parts(d)[1]:
-            depth *= _length(r)
+        depth = _depth(d)
         if turned:
             must.append(_operand(d, turned, o))
         elif plain and rows is not None and _length(rows) >= PACK_ROWS and depth * _length(o) * 4 > target.l1 // 2:
@@ -238,7 +266,8 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
     needed = [m for m in must if m is not None]
     if len(needed) < len(must) and rows is not None and _length(rows) >= GATHER_ROWS:
         return True  # cannot be packed: lanes are gathered one by one, for many rows
-    if rows is None or len(needed) < len(must) or (must and _length(rows) < PACK_ROWS_TURNED) or not needed + may:
+    if rows is None or len(needed) < len(must) or not needed + may or \
+            any(_shared(view, x, o) < PACK_ROWS_TURNED for x in needed):
         return not must
     operands = needed + may
     if any(rows in x.moved_by for x in operands):
@@ -253,22 +282,20 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
     else:
         front = [r.arg.name for r in view.ranges if r in moved and r is not o]
         rest = [r.arg.name for r in view.ranges if r not in moved and r is not o]
+        level = tuple(front)
         if _length(o) > width:
             if not attempt(loops, Split(along, width), target):
                 return not must
-            attempt(loops, Order((*front, along + ".0", *rest, along + ".1")), target)
             level, along = (*front, along + ".0"), along + ".1"
-            block, name = _block(view, down, o, target), parts(down[0])[1][0].arg.name
-            if (
-                block
-                and rest
-                and attempt(loops, Split(name, block), target)
-                and attempt(loops, Carry(name + ".0", rest[0]), target)
-            ):
-                level += (name + ".0",)
-        else:
-            attempt(loops, Order((*front, *rest, along)), target)
-            level = tuple(front)
+        attempt(loops, Order((*level, *rest, along)), target)
+        block, name = _block(view, down, o, target), parts(down[0])[1][0].arg.name
+        if (
+            block
+            and rest
+            and attempt(loops, Split(name, block), target)
+            and attempt(loops, Carry(name + ".0", rest[0]), target)
+        ):
+            level += (name + ".0",)
     packed = True
     for x in operands:
         layout: tuple[tuple[int, int, int], ...] = (*((a, 1, 0) for a in x.reduced), (x.inner, 1, 0))
@@ -280,24 +307,23 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
 
 
 def _block(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
-    """The size of blocks for a sum too deep for its panel to stay in the second cache; 0 where it is done in one."""
-    ranges = parts(down[0])[1]
+    """The size of blocks of the outermost range of a sum too deep for its panel to stay in the second cache; 0 where it
+    is done in one.
+    """
     value = view.stores[0].src[1]
     bare = value.src[0] if value.op is Ops.VALUE else value
-    if (
-        view.level
-        or len(down) != 1
-        or len(ranges) != 1
-        or ranges[0].src[1].op is not Ops.CONST
-        or len(view.stores) != 1
-        or bare is not down[0]
-        or down[0].arg is not Ops.ADD
-    ):
+    if view.level or len(down) != 1 or len(view.stores) != 1 or bare is not down[0] or down[0].arg is not Ops.ADD:
         return 0
-    depth = _length(ranges[0])
-    strided = any(o not in nest.free(u) and abs(stride(u, ranges[0])) > 1 for u in _loads_of(down[0]))
+    ranges = parts(down[0])[1]
+    if any(r.src[1].op is not Ops.CONST for r in ranges):
+        return 0
+    strided = any(o not in nest.free(u) and abs(stride(u, ranges[-1])) > 1 for u in _loads_of(down[0]))
     most = STRIDED_DEPTH if strided else target.l2 // 2 // (_widest(target) * 4)
-    return next((b for b in range(most, most // 3, -1) if depth % b == 0), 0) if depth > most * 3 // 2 else 0
+    depth, outer = _depth(down[0]), _length(ranges[0])
+    inner = depth // max(1, outer)
+    if depth <= most * 3 // 2:
+        return 0
+    return next((b for b in range(most // inner, most // inner // 3, -1) if outer % b == 0), 0) if most >= inner else 1
 
 
 def _ends_of(index: UOp) -> set[UOp]:
@@ -324,10 +350,7 @@ def _panel(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
     cache; narrower where that makes the largest share of the threads, which is whole panels, smaller.
     """
     depth = _block(view, down, o, target)
-    if not depth:
-        depth = 1
-        for r in parts(down[0])[1]:
-            depth *= _length(r)
+    depth = depth or _depth(down[0])
     lanes, wide = max(4, target.vector_bytes // 4), _widest(target)
     if depth * wide * 4 * len(down) > target.l2 * 3 // 4:
         wide //= 2

@@ -77,6 +77,8 @@ class ClangRenderer(CStyle):
             return self.broadcast(u)
         if op is Ops.HORIZONTAL:
             return self.horizontal(u)
+        if op is Ops.ELEMENT:
+            return f"{self.lookup(u.src[0])}[{self.index(u.src[1])}]"
         if count > 1 and len(u.src) == 2:
             return self.vector_binary(u)
         return super().expression(u)

@@ -117,7 +117,7 @@ class Placer:
 
     def store(self, node: UOp, sites: dict[Nest, list[Site]], reason: Reason) -> None:
         """The node becomes a buffer: made by a kernel that computes it anyway, or by one of its own."""
-        nest = self.host(node, sites)
+        nest = self.host(node, sites, reason)
         if nest is not None:
             site = sites[nest][0]
             nest.draft.stores.append(node)
@@ -152,7 +152,7 @@ class Placer:
         elif node.op not in FREE:
             self.compute(node, nest, index, level)
 
-    def host(self, node: UOp, sites: dict[Nest, list[Site]]) -> Nest | None:
+    def host(self, node: UOp, sites: dict[Nest, list[Site]], reason: Reason) -> Nest | None:
         """The youngest kernel that computes exactly this value once, along its own axes, and may store it too."""
         if node.op is Ops.SCATTER or node.op is Ops.COPY or node.op is Ops.VIEW or node in self.graph.bases:
             return None
@@ -176,6 +176,8 @@ class Placer:
                 continue
             if node.op is Ops.REDUCE and not nest.level.nests(site.where.ranges):
                 continue
+            if reason is Reason.HEAVY and nest.volume(site.where.ranges) > site.where.count:
+                continue  # loops cut to its axes would have no tile
             if not nest.reaches({other for other in sites if other is not nest}):
                 return nest
         return None

@@ -162,6 +162,7 @@ class Pricer:
         """How often a site evaluates the value, in elements, lost parallelism included."""
         index, level, share = site
         count, is_reduce = index.count * share, node.op is Ops.REDUCE
+        again = nest.volume(index.ranges) / max(1, index.count)     # it may depend on a part of a loop's counter alone
         missing = level.full & ~index.ranges
         if level.parent is None:
             if not is_reduce:
@@ -170,6 +171,8 @@ class Pricer:
                 return count * nest.volume(missing), Reason.ORDER
             parallel = nest.volume(index.ranges)
             idle = min(self.costs.cores, nest.volume_of_root) / max(1, parallel)
+            if again > 1:
+                return count * again, Reason.REDUCE_AGAIN
             return (count * idle, Reason.PARALLEL) if idle > 1 else (count, None)
         if missing & ~level.own:    # an outer loop that it does not depend on stands outside of its own
             repeated = nest.volume(missing)
