@@ -17,6 +17,7 @@ from .helpers import CACHE, Flag
 from .runtime import cache
 from .runtime.compiler import find_compiler
 from .runtime.device import DEVICES, get_device
+from .runtime.pool import thread_count
 from .runtime.probe import probe
 from .target import host_target
 from .tensor import Tensor
@@ -53,10 +54,9 @@ def main(refresh: bool) -> bool:
 
 def roofs_text(refresh: bool) -> str:
     """The roofs of all threads, and of one."""
-    r = probe(refresh)
-    return "; ".join([f"{threads} threads: {scaled(read, 'B/s')} read, {scaled(flops, 'FLOP/s')} float32" for
-                      threads, read, flops in ((r.threads, r.read_bandwidth, r.flops),
-                                               (1, r.one_read_bandwidth, r.one_flops))])
+    roofs = {threads: probe(refresh, threads) for threads in sorted({thread_count(), 1}, reverse=True)}
+    return "; ".join(f"{threads} threads: {scaled(r.bandwidth, 'B/s')} read, {scaled(r.compute, 'FLOP/s')} float32"
+                     for threads, r in roofs.items())
 
 
 def size_of(folder: str) -> int:

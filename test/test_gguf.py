@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from extra.models.gguf import GgufError, gguf_load, parse
 from minigrad.dtype import dtypes, round_bfloat16
-from minigrad.nn.gguf import GgufError, gguf_load, parse
 
 gguf = pytest.importorskip("gguf")
 

@@ -28,7 +28,8 @@ def test_wheel_holds_the_package_its_types_and_nothing_else(tmp_path: Path) -> N
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)], cwd=ROOT,
                    check=True, capture_output=True)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
-    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "minigrad").rglob("*.py")}
+    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "minigrad").rglob("*")
+               if path.suffix in (".py", ".c")}
     assert sources | {"minigrad/py.typed"} <= set(names)
     assert {name.split("/")[0] for name in names} == {"minigrad", f"minigrad-{PROJECT['version']}.dist-info"}
 

@@ -11,7 +11,8 @@ import pytest
 from extra.models.llama import KVCache, Llama, LlamaConfig
 from minigrad import Context, GlobalCounters, Tensor, TinyJit, Variable, dtypes, explain
 from minigrad.engine.compile import forget_programs
-from minigrad.engine.profile import Roofs, duration, scaled, short, summary, wall_time
+from minigrad.engine.profile import duration, scaled, short, summary, wall_time
+from minigrad.runtime.device import Roofs
 
 
 def zeros(*shape: int, dtype: object = dtypes.float32) -> Tensor:

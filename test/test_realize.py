@@ -9,10 +9,10 @@ import pytest
 from minigrad.dtype import dtypes
 from minigrad.engine import store
 from minigrad.engine.compile import programs_for
-from minigrad.engine.profile import GlobalCounters, Roofs, duration, kernel_line, scaled, summary
+from minigrad.engine.profile import GlobalCounters, duration, kernel_line, scaled, summary
 from minigrad.engine.realize import is_realized, realize
 from minigrad.helpers import Context
-from minigrad.runtime.device import Buffer, default_device, get_device
+from minigrad.runtime.device import Buffer, Roofs, default_device, get_device
 from minigrad.schedule import create_schedule
 from minigrad.target import host_target
 from minigrad.tensor import Tensor

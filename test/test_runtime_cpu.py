@@ -347,16 +347,6 @@ def test_a_graphs_variables_may_change_from_run_to_run() -> None:
         graph.run({"n": 3})
 
 
-def test_a_launch_may_name_the_graphs_variables_differently() -> None:
-    cpu = get_device("CPU")
-    n = UOp.variable("n", 1, 8)
-    program, = cpu.compile([kernel("fill", FILL, n, variables=("n",))])
-    a, b = Buffer("CPU", (8,), dtypes.int64), Buffer("CPU", (8,), dtypes.int64)
-    a.numpy()[:], b.numpy()[:] = 0, 0
-    cpu.graph([Launch(program, (a,), ("first",)), Launch(program, (b,), ("second",))]).run({"first": 2, "second": 5})
-    assert a.numpy().tolist() == [2] * 2 + [0] * 6 and b.numpy().tolist() == [5] * 5 + [0] * 3
-
-
 def test_replaced_buffers_hold_for_one_run() -> None:
     cpu = get_device("CPU")
     program, = cpu.compile([affine(1, 1, 100)])

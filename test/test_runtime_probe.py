@@ -7,8 +7,7 @@ import pytest
 
 from minigrad.helpers import Context
 from minigrad.runtime import cache, probe
-from minigrad.runtime.device import get_device
-from minigrad.runtime.probe import Roofline
+from minigrad.runtime.device import Roofs, get_device
 from minigrad.target import host_target
 
 
@@ -20,17 +19,12 @@ def test_rates_are_those_of_a_processor() -> None:
     assert (cpu.memory_in_use, cpu.memory_peak) == (before, peak)
 
 
-def test_a_roofline_takes_the_longer_of_both_times() -> None:
-    roofline = Roofline(100.0, 100.0, 1000.0, 1.0, 1.0, 1.0, 2)
-    assert roofline.time(1000, 1) == 1.0 and roofline.time(1, 1000) == 10.0
-
-
 def test_a_machine_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def measure(threads: int) -> Roofline:
+    def measure(threads: int) -> Roofs:
         calls.append(threads)
-        return Roofline(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, threads)
+        return Roofs(1.0, threads)
 
     monkeypatch.setattr(probe, "_measure", measure)
     with Context(CACHEDIR=str(tmp_path), CACHE=1, THREADS=2):
@@ -40,9 +34,9 @@ def test_a_machine_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(probe, "_known", {})            # a new process
         assert probe.probe() == first and calls == [2]
         with Context(THREADS=1):
-            assert probe.probe().threads == 1 and calls == [2, 1]
+            assert probe.probe().compute == 1 and calls == [2, 1]
         probe.probe(refresh=True)
         assert calls == [2, 1, 2]
         monkeypatch.setattr(probe, "_known", {})
-        monkeypatch.setattr(cache, "get", lambda key: b'{"read_bandwidth": 1}')  # of another version
+        monkeypatch.setattr(cache, "get", lambda key: b'{"bandwidth": 1}')  # of another version
         assert probe.probe() == first and calls == [2, 1, 2, 2]

@@ -1,4 +1,5 @@
-"""How large the core is: lines of code per package of minigrad/, without comments, docstrings and blank lines.
+"""How large the core is: lines of code per package of minigrad/, without comments, docstrings and blank lines, of
+Python and of C.
 
     python -m tools.lines             a row per package
     python -m tools.lines --files     a row per module, largest first
@@ -6,6 +7,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import tokenize
 from collections import Counter
@@ -30,12 +32,21 @@ def code_lines(source: str) -> int:
     return len(lines)
 
 
+def c_lines(source: str) -> int:
+    """Lines of C on which something stands beside comments. Comment marks inside of strings are not looked for."""
+    bare = re.sub(r"/\*.*?\*/|//[^\n]*", lambda found: "\n" * found[0].count("\n"), source, flags=re.DOTALL)
+    return sum(not line.isspace() and line != "" for line in bare.split("\n"))
+
+
+COUNTS = {".py": code_lines, ".c": c_lines, ".h": c_lines}
+
+
 def sizes(by_file: bool = False) -> Counter[str]:
     """Lines of code by package of the core, or by module."""
     found: Counter[str] = Counter()
-    for path in CORE.rglob("*.py"):
-        inside = path.relative_to(CORE)
-        found[str(inside) if by_file or len(inside.parts) == 1 else inside.parts[0]] += code_lines(path.read_text())
+    for path in (path for path in CORE.rglob("*") if path.suffix in COUNTS):
+        inside, count = path.relative_to(CORE), COUNTS[path.suffix]
+        found[str(inside) if by_file or len(inside.parts) == 1 else inside.parts[0]] += count(path.read_text())
     return found
 
 

@@ -31,6 +31,7 @@ from minigrad.runtime.compiler import Compiler, find_compiler
 from minigrad.runtime.device import Buffer, Program
 from minigrad.runtime.elf import LoadedObject, load_elf, read_symbols
 from minigrad.runtime.gpu import GPUDevice, Grid
+from minigrad.runtime.locks import fork_safe_lock
 from minigrad.runtime.memory import Allocator
 from minigrad.runtime.objects import build
 from minigrad.target import Target, cuda_target
@@ -160,6 +161,7 @@ class EmulatedDevice(GPUDevice):
         compilers()
         self.counts = Counts()
         self.memory = Allocator()
+        self.lock = fork_safe_lock()
         self._starts: list[int] = []                    # of blocks, in order
         self._sizes: dict[int, int] = {}
         self._written: dict[int, np.ndarray] = {}       # which of a block's bytes were written
@@ -217,7 +219,7 @@ class EmulatedDevice(GPUDevice):
         code = program.code
         assert isinstance(code, Code)
         began = time.perf_counter()
-        with self._lock:
+        with self.lock:
             slots = [self._slot(number, buffer) for number, buffer in enumerate(buffers)]
             launch = start_launch(code, program.handle, slots, values, grid, program.spec.block)
             if launch.report.fault:

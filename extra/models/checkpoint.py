@@ -20,11 +20,11 @@ from typing import Any
 
 from extra.models import tokenizers
 from extra.models.folder_tokenizers import from_folder
+from extra.models.gguf import gguf_load
 from extra.models.llama import Llama, LlamaConfig, RopeScaling
 from extra.models.tokenizers import Tokenizer
 from minigrad import Tensor, dtypes, nn
 from minigrad.dtype import DType
-from minigrad.nn.gguf import gguf_load
 from minigrad.nn.state import safe_load, safe_save
 from minigrad.runtime.disk import write_atomically
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from ..helpers import DEBUG, VIZ
-from ..runtime.device import Device, devices_in_use
+from ..runtime.device import Device, Roofs, devices_in_use
 from ..uops import sint
 from ..uops.symbolic import evaluate
 
@@ -139,27 +139,6 @@ def colours() -> bool:
 def painted(text: str, colour: str) -> str:
     codes = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "grey": 90}
     return f"\033[{codes[colour]}m{text}\033[0m" if colours() else text
-
-
-# ---- the roofline ---------------------------------------------------------------------------------------------------
-
-@dataclass(frozen=True)
-class Roofs:
-    """A device's limits: bytes and operations a second."""
-
-    bandwidth: float
-    compute: float
-
-    def least_time(self, operations: float, moved: float) -> float:
-        return max(moved / self.bandwidth, operations / self.compute)
-
-    def bound_by(self, operations: float, moved: float) -> str:
-        return "memory" if moved / self.bandwidth >= operations / self.compute else "compute"
-
-
-def roofs_of(device: Device) -> Roofs | None:
-    found = device.roofs()
-    return None if found is None else Roofs(*found)
 
 
 def kernel_line(number: int, device: str, name: str, launch_size: int, line: str, seconds: float, operations: int,

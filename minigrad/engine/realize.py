@@ -223,5 +223,5 @@ def show_launch(device: Device, spec: ProgramSpec, lines: Sequence[str], variabl
         profile.announce(device)
         threads = min(evaluate(spec.threads, variables), device.target.cores)
         print(profile.kernel_line(GlobalCounters.kernels, device.name, spec.name, threads, os.path.basename(line),
-                                  seconds, operations, moved, profile.roofs_of(device)), device.remark())
+                                  seconds, operations, moved, device.roofs()), device.remark())
     GlobalCounters.showing += perf_counter() - begin

@@ -41,7 +41,6 @@ from ..schedule.reasons import EDITS, Reason
 from ..uops import UOp
 from ..uops.symbolic import substitute
 from ..uops.trace import Step
-from .profile import roofs_of
 
 VERSION = 1
 MOST_NODES = 6000   # new nodes that the steps of one kernel may keep
@@ -184,7 +183,7 @@ class Trace:
             return self.path
         devices = {}
         for name, device in self.devices.items():
-            roofs = roofs_of(device)
+            roofs = device.roofs()
             devices[name] = {"description": device.describe(), "bandwidth": roofs and roofs.bandwidth,
                              "compute": roofs and roofs.compute}
         content = {"version": VERSION, "command": sys.argv, "seconds": self.since(perf_counter()), "devices": devices,

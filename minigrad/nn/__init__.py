@@ -1,4 +1,4 @@
-"""Networks: layers and optimizers; `nn.state` and `nn.gguf` read and write their weights."""
+"""Networks: layers and optimizers; `nn.state` reads and writes their weights."""
 from . import optim, state
 from .layers import Conv2d, Dropout, Embedding, LayerNorm, Linear, RMSNorm
 

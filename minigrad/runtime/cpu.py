@@ -18,13 +18,12 @@ from minigrad.renderer.clang import render
 from minigrad.runtime import cache
 from minigrad.runtime.compiler import CompileError, Compiler, find_compiler
 from minigrad.runtime.cpu_graph import CPUGraph, is_small
-from minigrad.runtime.device import Buffer, Launch, Program, check_buffers
+from minigrad.runtime.device import Buffer, Launch, Program, Roofs, check_buffers
 from minigrad.runtime.elf import ElfError, LoadedObject
 from minigrad.runtime.host import HostDevice
 from minigrad.runtime.locks import fork_safe_lock
 from minigrad.runtime.objects import build, load_object, machine_key, offer_object, support_source
-from minigrad.runtime.pool import Pool, get_pool, thread_count
-from minigrad.runtime.pool_source import POOL_SOURCE
+from minigrad.runtime.pool import Pool, get_pool, pool_source, thread_count
 from minigrad.runtime.probe import probe
 from minigrad.target import host_target
 from minigrad.uops.symbolic import evaluate
@@ -53,10 +52,9 @@ class CPUDevice(HostDevice):
         return f"{self.name}: {target.model}, {thread_count()} threads, {8 * target.vector_bytes}-bit vectors, " \
                f"{self.compiler.describe()}"
 
-    def roofs(self) -> tuple[float, float]:
-        """(bytes read a second, float32 operations a second) at most; measured once per machine, 2 s."""
-        roofline = probe()
-        return roofline.read_bandwidth, roofline.flops
+    def roofs(self) -> Roofs:
+        """Measured once per machine, 1 s."""
+        return probe()
 
     # ---- compile
 
@@ -129,7 +127,7 @@ class CPUDevice(HostDevice):
         batches = split_batches({str(number): spec for number, spec in enumerate(specs)}, self.target.cores)
         sources = [join_sources(batch) for batch in batches]
         support = support_source(self.compiler)     # not every machine has what this compiler takes for granted
-        code, places = {"pool": build(POOL_SOURCE, self.compiler)}, dict[str, tuple[str, str]]()
+        code, places = {"pool": build(pool_source(), self.compiler)}, dict[str, tuple[str, str]]()
         for number, data in enumerate(compile_all(self.compiler, [support + source for source, _ in sources])):
             if isinstance(data, CompileError):
                 raise data
@@ -139,7 +137,7 @@ class CPUDevice(HostDevice):
 
     def unpack(self, specs: Sequence[ProgramSpec], code: Mapping[str, bytes], places: Sequence[tuple[str, str]]
                ) -> list[Program]:
-        offer_object(POOL_SOURCE, code["pool"])
+        offer_object(pool_source(), code["pool"])
         objects = {name: load_object(code[name], self.compiler) for name in dict.fromkeys(name for name, _ in places)}
         return [Program(spec, objects[name][symbol], objects[name], is_small(spec, SMALL))
                 for spec, (name, symbol) in zip(specs, places)]

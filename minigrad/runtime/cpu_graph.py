@@ -105,8 +105,7 @@ class CPUGraph(GraphRunner):
         self.single = [is_small(spec, SMALL) for spec in specs]
         self.alone = all(self.single)           # nothing to share: the other threads are left asleep
         self.written = {first + slot for first, spec in zip(self.first, specs) for slot in spec.written}
-        # Extents by number: a plain int, or an expression with the graph's names of its variables.
-        self.extents: dict[tuple[sint, tuple[tuple[str, str], ...]], int] = {}
+        self.extents: dict[sint, int] = {}      # -> its number in the table
         self.meetings = self._find_meetings({})
         self.table = self._build_table()
         self._values: list[int] | None = None           # of the variables, as the table has them
@@ -145,14 +144,13 @@ class CPUGraph(GraphRunner):
         rows = []
         for launch, first, meet, single in zip(self.launches, self.first, self.meetings, self.single):
             spec = launch.program.spec
-            names = () if isinstance(spec.threads, int) else tuple(zip(spec.variables, launch.names))
-            extent = self.extents.setdefault((spec.threads, names), len(self.extents))
+            extent = self.extents.setdefault(spec.threads, len(self.extents))
             taken = tuple(numbers[name] for name in launch.names)
             rows.append((launch.program.handle, first, taken, extent, meet, single))
         table = Table(rows, [start for start, _ in self.spans], len(self.names), len(self.extents))
-        for (extent_, names), number in self.extents.items():
-            if not names:
-                table.extents[number] = evaluate(extent_, {})
+        for constant, number in self.extents.items():
+            if isinstance(constant, int):
+                table.extents[number] = constant
         return table
 
     def _prepare(self, variables: Mapping[str, int], replaced: Replaced | None) -> None:
@@ -162,9 +160,9 @@ class CPUGraph(GraphRunner):
             self._values = None
             for number, value in enumerate(values):
                 self.table.variables[number] = value
-            for (extent, names), number in self.extents.items():
-                if names:
-                    self.table.extents[number] = evaluate(extent, {own: variables[name] for own, name in names})
+            for extent, number in self.extents.items():
+                if not isinstance(extent, int):
+                    self.table.extents[number] = evaluate(extent, variables)
             self._values = values
         if replaced or self._moved:
             self._move(replaced or {})

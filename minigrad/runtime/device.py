@@ -27,6 +27,7 @@ from minigrad.dtype import DType, from_numpy
 from minigrad.helpers import DEV, prod
 from minigrad.renderer.base import ProgramSpec
 from minigrad.runtime.locks import fork_safe_lock
+from minigrad.runtime.memory import Recycler
 from minigrad.target import Target
 
 # name -> module and class; a device's module is imported when it is first asked for
@@ -215,18 +216,30 @@ class Program:
 
 @dataclass(frozen=True)
 class Launch:
-    """One step of a graph: a program and its buffers by slot.
-
-    `variables` names the graph's variables that the program takes, in its own order; None: those of its spec.
-    """
+    """One step of a graph: a program and its buffers by slot."""
 
     program: Program
     buffers: tuple[Buffer, ...]
-    variables: tuple[str, ...] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        return self.program.spec.variables if self.variables is None else self.variables
+        """Of the graph's variables that the program takes."""
+        return self.program.spec.variables
+
+
+@dataclass(frozen=True)
+class Roofs:
+    """A device's limits: bytes read from memory, and float32 operations, a second."""
+
+    bandwidth: float
+    compute: float
+
+    def least_time(self, operations: float, moved: float) -> float:
+        """Seconds that a kernel needs at least: the larger of its time for bytes and its time for operations."""
+        return max(moved / self.bandwidth, operations / self.compute)
+
+    def bound_by(self, operations: float, moved: float) -> str:
+        return "memory" if moved / self.bandwidth >= operations / self.compute else "compute"
 
 
 Replaced = Mapping[tuple[int, int], Buffer]
@@ -258,9 +271,7 @@ class GraphRunner:
         for number, launch in enumerate(self.launches):
             buffers = tuple(replaced.get((number, slot), buffer) for slot, buffer in enumerate(launch.buffers)) \
                 if replaced else launch.buffers
-            values = variables if launch.variables is None else \
-                dict(zip(launch.program.spec.variables, (variables[name] for name in launch.names)))
-            times.append(self.device.launch(launch.program, buffers, values, wait))
+            times.append(self.device.launch(launch.program, buffers, variables, wait))
         return times
 
 
@@ -270,21 +281,25 @@ class Device(ABC):
     is_host = False             # its memory is the host's: Buffer.numpy() is a view
     interprets = False          # it compiles nothing: a Program's `code` is the kernel's AST, run as it is
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, blocks: Recycler) -> None:
+        self.name, self.blocks = name, blocks
 
     @property
     @abstractmethod
     def target(self) -> Target:
         """What the device can do."""
 
-    @abstractmethod
     def allocate(self, nbytes: int) -> int:
-        """The address of a new block of memory. MemoryError."""
+        """The address of a block of memory. MemoryError."""
+        try:
+            return self.blocks.allocate(nbytes)
+        except MemoryError as error:
+            used = self.memory_in_use
+            raise MemoryError(f"{self.name}: no {nbytes} bytes, where {used} are in use: {error}") from None
 
-    @abstractmethod
     def free(self, ptr: int, nbytes: int) -> None:
         """Give back a block. Called by finalisers, at any moment and in any thread."""
+        self.blocks.free(ptr, nbytes)
 
     @abstractmethod
     def copyin(self, ptr: int, data: memoryview) -> None:
@@ -331,25 +346,25 @@ class Device(ABC):
         return None
 
     @property
-    @abstractmethod
     def memory_in_use(self) -> int:
         """Bytes of live buffers; external memory does not count."""
+        return self.blocks.in_use
 
     @property
-    @abstractmethod
     def memory_peak(self) -> int:
         """The most bytes in use since the last `reset_memory_peak`."""
+        return self.blocks.peak
 
-    @abstractmethod
     def reset_memory_peak(self) -> None:
         """Count the peak anew, from what is in use now."""
+        self.blocks.reset_peak()
 
     def describe(self) -> str:
         """One line for DEBUG=1."""
         return self.name
 
-    def roofs(self) -> tuple[float, float] | None:
-        """(bytes read a second, float32 operations a second) at most; None where they are not known."""
+    def roofs(self) -> Roofs | None:
+        """The device's limits; None where they are not known."""
         return None
 
     def remark(self) -> str:

@@ -1,18 +1,16 @@
-"""What devices with memory of their own have in common: blocks kept for reuse, programs kept by their text, and grids.
+"""What devices with memory of their own have in common: programs kept by their text, and grids.
 
 A device brings how to get and give back a block, how to build a few kernels in one go, and how to run one of them.
 """
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Mapping, Sequence
 
 from minigrad.renderer.base import ProgramSpec
 from minigrad.runtime.compiler import CompileError
 from minigrad.runtime.device import Buffer, Device, GraphRunner, Launch, Program, Replaced, check_buffers
-from minigrad.runtime.locks import fork_safe_lock
-from minigrad.runtime.memory import size_class
+from minigrad.runtime.memory import Recycler
 from minigrad.uops.symbolic import evaluate
 
 Grid = tuple[int, ...]
@@ -29,11 +27,7 @@ class GPUDevice(Device):
     """What does not depend on how a driver is called. A block is reused at once: launches and copies run in order."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self._lock = fork_safe_lock()
-        self._freed: deque[tuple[int, int]] = deque()           # (address, size asked for), not yet looked at
-        self._spare: dict[int, list[int]] = {}                  # size class -> addresses
-        self._in_use = self._peak = 0
+        super().__init__(name, Recycler(self.new_block, self.drop_block))
         self._built: dict[tuple[str, tuple[str, ...], str], tuple[int, object]] = {}
 
     # ---- what a device brings
@@ -53,52 +47,6 @@ class GPUDevice(Device):
     @abstractmethod
     def run(self, program: Program, buffers: Sequence[Buffer], values: Sequence[int], grid: Grid, wait: bool) -> float:
         """Launch a kernel; `values` are those of its variables. Seconds, 0.0 if it was not waited for."""
-
-    # ---- memory
-
-    def allocate(self, nbytes: int) -> int:
-        with self._lock:
-            self._collect()
-            spare = self._spare.get(size_class(nbytes))
-            ptr = spare.pop() if spare else self._new(nbytes)
-            self._in_use += nbytes
-            self._peak = max(self._peak, self._in_use)
-            return ptr
-
-    def _new(self, nbytes: int) -> int:
-        kind = size_class(nbytes)
-        try:
-            return self.new_block(kind)
-        except MemoryError:
-            for ptr in [ptr for spare in self._spare.values() for ptr in spare]:
-                self.drop_block(ptr)
-            self._spare.clear()
-        try:
-            return self.new_block(kind)
-        except MemoryError as error:
-            raise MemoryError(f"{self.name}: no {nbytes} bytes, where {self._in_use} are in use: {error}") from None
-
-    def free(self, ptr: int, nbytes: int) -> None:
-        self._freed.append((ptr, nbytes))
-
-    def _collect(self) -> None:
-        while self._freed:
-            ptr, nbytes = self._freed.popleft()
-            self._spare.setdefault(size_class(nbytes), []).append(ptr)
-            self._in_use -= nbytes
-
-    @property
-    def memory_in_use(self) -> int:
-        with self._lock:
-            self._collect()
-            return self._in_use
-
-    @property
-    def memory_peak(self) -> int:
-        return self._peak
-
-    def reset_memory_peak(self) -> None:
-        self._peak = self.memory_in_use
 
     # ---- kernels
 

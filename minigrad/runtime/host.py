@@ -14,18 +14,11 @@ class HostDevice(Device):
     is_host = True
 
     def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.allocator = Allocator()
+        super().__init__(name, Allocator())
 
     @property
     def target(self) -> Target:
         return host_target()
-
-    def allocate(self, nbytes: int) -> int:
-        return self.allocator.allocate(nbytes)
-
-    def free(self, ptr: int, nbytes: int) -> None:
-        self.allocator.free(ptr, nbytes)
 
     def copyin(self, ptr: int, data: memoryview) -> None:
         if data.readonly:
@@ -35,14 +28,3 @@ class HostDevice(Device):
 
     def copyout(self, data: memoryview, ptr: int) -> None:
         ctypes.memmove((ctypes.c_char * data.nbytes).from_buffer(data), ptr, data.nbytes)
-
-    @property
-    def memory_in_use(self) -> int:
-        return self.allocator.in_use
-
-    @property
-    def memory_peak(self) -> int:
-        return self.allocator.peak
-
-    def reset_memory_peak(self) -> None:
-        self.allocator.reset_peak()

@@ -1,4 +1,4 @@
-"""Memory of this machine for buffers: pages from the system, recycled by size.
+"""Memory for buffers: blocks recycled by size, of any device; and those of this machine, from the system's pages.
 
 Every block is aligned to 64 bytes and has at least 64 bytes after its end that may be read. Blocks of 2 MB and more
 are aligned to 2 MB and ask for huge pages. Small blocks are cut from chunks of 2 MB. A freed block goes to a list of
@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import mmap
 import os
 from collections import deque
+from collections.abc import Callable
 
 from minigrad.runtime.locks import fork_safe_lock
 from minigrad.target import memory_limit
@@ -68,22 +70,26 @@ def size_class(size: int) -> int:
     return min(align_up(size, step), HUGE)
 
 
-class Allocator:
-    """Blocks by address. `in_use` and `peak` count the bytes that callers asked for; `cached` those kept for reuse."""
+class Recycler:
+    """Blocks by address. Freed ones go to a list of their size class and are handed out again as they are.
 
-    def __init__(self, cap: int | None = None) -> None:
-        self.cap = memory_limit() // 4 if cap is None else cap
+    `new_block(bytes)` gives the address of memory that was not in use, `drop_block(address)` gives it back: above `cap`
+    bytes of freed blocks, and where there is no memory left; but never blocks of up to `least` bytes. `in_use` and
+    `peak` count the bytes that callers asked for; `cached` those kept for reuse.
+    """
+
+    def __init__(self, new_block: Callable[[int], int], drop_block: Callable[[int], None], cap: float = math.inf,
+                 least: int = 0) -> None:
+        self._new_block, self._drop_block, self.cap, self.least = new_block, drop_block, cap, least
         self.cached = 0
         self._in_use = 0
-        self._peak = 0
+        self.peak = 0
         self._lock = fork_safe_lock()
         self._freed: deque[tuple[int, int]] = deque()           # (address, size asked for), not yet looked at
         self._recycled: dict[int, list[int]] = {}               # size class -> addresses
-        self._mappings: dict[int, tuple[int, int]] = {}         # address -> (start, size) of its own mapping
-        self._chunk, self._chunk_end = 0, 0
 
     def allocate(self, size: int) -> int:
-        """The address of a block of at least `size` bytes. MemoryError if the system has no more."""
+        """The address of a block of at least `size` bytes. MemoryError if there is no more."""
         if size < 0:
             raise ValueError(f"allocate: {size} bytes")
         with self._lock:
@@ -94,9 +100,13 @@ class Allocator:
                 address = recycled.pop()
                 self.cached -= kind
             else:
-                address = self._fresh(kind)
+                try:
+                    address = self._new_block(kind)
+                except MemoryError:
+                    self._shrink(0)
+                    address = self._new_block(kind)
             self._in_use += size
-            self._peak = max(self._peak, self._in_use)
+            self.peak = max(self.peak, self._in_use)
             return address
 
     def free(self, address: int, size: int) -> None:
@@ -109,16 +119,12 @@ class Allocator:
             self._collect()
             return self._in_use
 
-    @property
-    def peak(self) -> int:
-        return self._peak
-
     def reset_peak(self) -> None:
         """Start counting the peak anew from what is in use."""
-        self._peak = self.in_use
+        self.peak = self.in_use
 
     def release_cached(self) -> None:
-        """Give freed large blocks back to the system; small ones stay in their chunks."""
+        """Give freed blocks back, but for the smallest."""
         with self._lock:
             self._collect()
             self._shrink(0)
@@ -134,30 +140,34 @@ class Allocator:
         if self.cached > self.cap:
             self._shrink(self.cap)
 
-    def _shrink(self, limit: int) -> None:
-        """Unmap cached blocks, the largest sizes first, until `limit` bytes at most are cached."""
+    def _shrink(self, limit: float) -> None:
+        """Drop cached blocks, the largest sizes first, until `limit` bytes at most are cached."""
         for kind in sorted(self._recycled, reverse=True):
             addresses = self._recycled[kind]
-            while addresses and kind > SMALL and self.cached > limit:
-                start, total = self._mappings.pop(addresses.pop())
+            while addresses and kind > self.least and self.cached > limit:
+                self._drop_block(addresses.pop())
                 self.cached -= kind
-                c_library().munmap(start, total)
+
+
+class Allocator(Recycler):
+    """Blocks of this machine's memory: small ones are cut from chunks and stay there, large ones are mappings."""
+
+    def __init__(self, cap: int | None = None) -> None:
+        super().__init__(self._fresh, self._unmap, memory_limit() // 4 if cap is None else cap, SMALL)
+        self._mappings: dict[int, tuple[int, int]] = {}         # address -> (start, size) of its own mapping
+        self._chunk, self._chunk_end = 0, 0
 
     def _fresh(self, kind: int) -> int:
         if kind > SMALL:
-            try:
-                address, start, total = self._map(kind)
-            except MemoryError:
-                self._shrink(0)
-                address, start, total = self._map(kind)
-            self._mappings[address] = (start, total)
+            address, start, total = map_memory(kind) if kind < HUGE else map_huge(kind)
+            self._mappings[address] = start, total
             return address
         if self._chunk + kind > self._chunk_end:
             # What is left of the old chunk, less than the largest small block, is given up.
-            self._chunk, _, _ = self._map(HUGE)
+            self._chunk, _, _ = map_huge(HUGE)
             self._chunk_end = self._chunk + HUGE
         address, self._chunk = self._chunk, self._chunk + kind
         return address
 
-    def _map(self, size: int) -> tuple[int, int, int]:
-        return map_memory(size) if size < HUGE else map_huge(size)
+    def _unmap(self, address: int) -> None:
+        c_library().munmap(*self._mappings.pop(address))

@@ -11,7 +11,7 @@ from minigrad.codegen.pipeline import Lowered
 from minigrad.renderer.base import ProgramSpec
 from minigrad.renderer.clang import render
 from minigrad.runtime.device import Buffer, Device, GraphRunner, Launch, Program, Replaced, check_buffers
-from minigrad.runtime.locks import fork_safe_lock
+from minigrad.runtime.memory import Recycler
 from minigrad.target import Target, host_target
 
 
@@ -29,23 +29,11 @@ class NullDevice(Device):
     """A device like this machine's processor that runs nothing."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self._lock = fork_safe_lock()
-        self._in_use = self._peak = 0
+        super().__init__(name, Recycler(lambda nbytes: 0, lambda ptr: None))
 
     @property
     def target(self) -> Target:
         return host_target()
-
-    def allocate(self, nbytes: int) -> int:
-        with self._lock:
-            self._in_use += nbytes
-            self._peak = max(self._peak, self._in_use)
-        return 0
-
-    def free(self, ptr: int, nbytes: int) -> None:
-        with self._lock:
-            self._in_use -= nbytes
 
     def copyin(self, ptr: int, data: memoryview) -> None:
         return None
@@ -66,14 +54,3 @@ class NullDevice(Device):
 
     def graph(self, launches: Sequence[Launch]) -> NullGraph:
         return NullGraph(self, launches)
-
-    @property
-    def memory_in_use(self) -> int:
-        return self._in_use
-
-    @property
-    def memory_peak(self) -> int:
-        return self._peak
-
-    def reset_memory_peak(self) -> None:
-        self._peak = self._in_use

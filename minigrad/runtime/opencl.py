@@ -27,6 +27,7 @@ from minigrad.renderer.opencl import FP64, render
 from minigrad.runtime.compiler import CompileError, number_lines
 from minigrad.runtime.device import Buffer, Program
 from minigrad.runtime.gpu import GPUDevice, Grid
+from minigrad.runtime.locks import fork_safe_lock
 from minigrad.runtime.memory import align_up
 from minigrad.target import Target
 
@@ -48,6 +49,7 @@ class OpenCLDevice(GPUDevice):
         self._blocks: dict[int, Any] = {}
         self._starts: list[int] = []
         self._next = BETWEEN
+        self._lock = fork_safe_lock()
         self.options = ["-cl-std=CL1.2"]
         if self.device.single_fp_config & self.cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT:
             self.options.append("-cl-fp32-correctly-rounded-divide-sqrt")

@@ -18,12 +18,13 @@ from minigrad.helpers import PIN, THREADS
 from minigrad.runtime.elf import LoadedObject
 from minigrad.runtime.locks import fork_safe_lock
 from minigrad.runtime.memory import HUGE, align_up, c_library, map_huge, map_memory
-from minigrad.runtime.objects import load_source
-from minigrad.runtime.pool_source import MEET, MOST_VARIABLES, POOL_SOURCE, SINGLE
+from minigrad.runtime.objects import c_text, load_source
 from minigrad.target import host_target, physical_cpus
 
 MOST_THREADS = 512
-ENTRY = struct.Struct("PPPiiii")        # struct entry of pool_source.py
+MOST_VARIABLES = 32                     # that one kernel may take
+MEET, SINGLE = 1, 2                     # flags of an entry: the threads meet before it; one thread runs all of it
+ENTRY = struct.Struct("PPPiiii")        # struct entry of pool.c
 ADDRESS = struct.calcsize("P")
 
 _POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
@@ -36,6 +37,11 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "pool_run": (_LONG, _POINTER, _POINTER, _LONG, _POINTER, _POINTER, _POINTER, _LONG),
     "pool_launch": (_LONG, _POINTER, _POINTER, _POINTER, _POINTER, _LONG, _LONG),
 }
+
+
+def pool_source() -> str:
+    """The pool's C text: threads, meetings, the walk over a table."""
+    return c_text("pool.c", MEET=MEET, SINGLE=SINGLE, MOST_VARIABLES=MOST_VARIABLES)
 
 
 def thread_count() -> int:
@@ -176,7 +182,7 @@ def get_pool() -> Pool:
     if not _pools:
         with _pools_lock:
             if not _pools:
-                pool = Pool(load_source(POOL_SOURCE))
+                pool = Pool(load_source(pool_source()))
                 atexit.register(pool.stop)
                 _pools.append(pool)
     return _pools[0]

@@ -1,21 +1,13 @@
-"""The C text of the thread pool: the only hand-written C besides the probes. `pool.py` compiles and calls it.
+/* The thread pool. `pool.py` compiles it, calls it, and defines what both must agree on: MEET and SINGLE, an entry's
+   flags (the threads meet before it; one thread runs all of it), and MOST_VARIABLES, which one kernel may take.
 
-Every thread of a job walks the same table of kernels from its first entry to its last. An entry's axis is cut into
-equal parts, one for each thread; where an entry's flag says so the threads meet first. A meeting costs 35 to 60 ns on
-two cores. Who waits spins for some 0.1 ms, then sleeps, and is woken by whom it waits for. It never yields: a thread
-that yields to another process's gets its core back at the scheduler's next tick, milliseconds after what it waited for;
-one that sleeps gets it back when woken.
+   Every thread of a job walks the same table of kernels from its first entry to its last. An entry's axis is cut into
+   equal parts, one for each thread; where an entry's flag says so the threads meet first. A meeting costs 35 to 60 ns
+   on two cores. Who waits spins for some 0.1 ms, then sleeps, and is woken by whom it waits for. It never yields: a thread
+   that yields to another process's gets its core back at the scheduler's next tick, milliseconds after what it waited
+   for; one that sleeps gets it back when woken.
 
-No header is included, since some compilers come without any: what is needed of the C library is declared by hand.
-"""
-from __future__ import annotations
-
-# Flags of an entry: the threads meet before it; one thread runs all of it.
-MEET, SINGLE = 1, 2
-# Variables that one kernel may take.
-MOST_VARIABLES = 32
-
-POOL_SOURCE = r"""
+   No header is included, since some compilers come without any: what is needed of the C library is declared by hand. */
 typedef void kernel(void *const *buffers, const long *variables, long lo, long hi, char *workspace);
 typedef unsigned long ulong;
 
@@ -245,5 +237,3 @@ long pool_launch(struct pool *pool, kernel *function, void **buffers, const long
     if (extent > 0) function(buffers, variables, 0, extent, pool->workers[0].workspace);
     return now() - start;
 }
-""".replace("MOST_VARIABLES", str(MOST_VARIABLES)).replace(
-    "struct entry {", f"enum {{ MEET = {MEET}, SINGLE = {SINGLE} }};\n\nstruct entry {{", 1)
