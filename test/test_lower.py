@@ -145,6 +145,13 @@ def test_what_windows_share_is_computed_once_for_all_of_them() -> None:
     assert levels == {("o0",)}
 
 
+def test_the_next_row_is_fetched_while_exponentials_are_computed() -> None:
+    """A prefetch for each vector of the row; none where the rows stay in a cache."""
+    for rows, fetched in ((4096, 4), (64, 0)):
+        linear = lower_kernel(one("test", softmax(param(1, (rows, 2048)))).ast, TARGET).linear
+        assert sum(u.op is Ops.PREFETCH for u in linear.ops) == fetched
+
+
 def test_lanes_leave_no_rest_where_three_vectors_do_not() -> None:
     """288 = 6 blocks of three vectors: nothing is peeled off, and a row's lanes are added up once."""
     scaled = mul(param(1, (64, 288)), expand(param(2, (1, 288)), (64, 288)))

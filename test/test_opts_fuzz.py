@@ -19,6 +19,7 @@ from minigrad.codegen.lower import Loops, lower_ast
 from minigrad.codegen.opts import Carry, Merge, NonTemporal, Opt, Order, Peel, Split, Thread, Unroll, Upcast, Vector
 from minigrad.codegen.pipeline import Lowered, finish, lower_kernel
 from minigrad.codegen.place import Bound, Place
+from minigrad.codegen.prefetch import Prefetch
 from minigrad.codegen.simplify import simplify
 from minigrad.runtime.compiler import CompileError
 from minigrad.runtime.device import get_device
@@ -40,7 +41,7 @@ def propose(rng: random.Random, loops: Loops) -> Opt:
     closers = [u for u in order if nest.is_closer(u) and nest.parts(u)[1]]
     together = [r.arg.name for r in nest.parts(rng.choice(closers))[1]] if closers else names
     kind = rng.choices(("split", "merge", "order", "thread", "vector", "upcast", "unroll", "peel", "place", "bound",
-                        "carry", "stream"), (6, 2, 3, 2, 5, 4, 2, 3, 5, 3, 3, 1))[0]
+                        "carry", "stream", "prefetch"), (6, 2, 3, 2, 5, 4, 2, 3, 5, 3, 3, 1, 2))[0]
     if kind == "split":
         return Split(name, rng.choice((2, 3, 4, 4, 5, 8, 16)))
     if kind == "merge":
@@ -64,6 +65,8 @@ def propose(rng: random.Random, loops: Loops) -> Opt:
         return Bound(name, tuple(rng.sample(names, min(len(names), rng.randrange(3)))), rng.choice((1, 1, 4, 16)))
     if kind == "carry":
         return Carry(name, rng.choice(names))
+    if kind == "prefetch":
+        return Prefetch(rng.randrange(1, 3), rng.choice(names), rng.choice(names))
     return NonTemporal(rng.randrange(2))
 
 

@@ -457,6 +457,10 @@ class _Walk:
     def emit_statement(self, statement: UOp, path: list[Block]) -> None:
         if statement.op is Ops.STORE:
             self.emit_store(statement, path)
+        elif statement.op is Ops.PREFETCH:
+            first = nest.substitute(statement, {lane: lane.src[0] for lane in nest.lanes(statement)})
+            flat = flatten(first.src[1:], first.src[0].arg.shape)[0]
+            self.append(UOp(Ops.PREFETCH, dtypes.void, (self.element(first.src[0], flat, Gate(TRUE), path),)), path)
         elif loop_ranges(statement):
             self.emit(statement, path)
         else:

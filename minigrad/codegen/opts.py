@@ -127,6 +127,8 @@ def _gate_stores(statement: UOp, condition: UOp, beyond: bool) -> UOp:
         if beyond and memory.op is Ops.SCRATCH:  # as large as its indices: to write padding is cheaper than a gate
             return statement
         return nest.store(memory, value, indices, gate & condition, statement.arg)
+    if statement.op is Ops.PREFETCH:
+        return statement
     body, ranges, level = parts(statement)
     return nest.end([_gate_stores(s, condition, beyond) for s in body], ranges, level)
 

@@ -491,13 +491,14 @@ def _split_rows(loops: Loops, name: str, length: int, height: int, target: Targe
 
 
 def _stream_outputs(loops: Loops, view: NestView, target: Target) -> None:
-    """Outputs larger than the last cache, written once, bypass the caches."""
+    """Outputs that fill half of the last cache, written once, bypass the caches: their reader would find little left.
+    """
     for s in view.stores:
         memory = s.src[0]
         size = memory.dtype.itemsize
         if memory.op is Ops.PARAM:
             for n in memory.arg.shape:
                 size *= n
-            if size > max(target.l3, 1 << 20):
+            if size * 2 >= max(target.l3, 1 << 20):
                 attempt(loops, NonTemporal(memory.arg.slot), target)
 

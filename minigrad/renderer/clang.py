@@ -278,6 +278,12 @@ class ClangRenderer(CStyle):
 
     # ---- memory
 
+    def statement(self, u: UOp) -> None:
+        if u.op is Ops.PREFETCH:  # once, and not to stay: to the first cache alone
+            self.write(f"__builtin_prefetch({self.at(u.src[0])}, 0, 0);")
+        else:
+            super().statement(u)
+
     def load(self, u: UOp) -> str:
         index, count = u.src[0], u.dtype.count
         if count == 1:

@@ -109,7 +109,7 @@ class Ops(Enum):
     HORIZONTAL = auto()     # (x,) arg: op. The reduce over a vector's lanes
     IF = auto()             # (condition,)
     ENDIF = auto()          # (IF,)
-    PREFETCH = auto()       # (INDEX,)
+    PREFETCH = auto()       # (INDEX,) reads it into the cache. In the nest: (memory, *indices)
 
     def __lt__(self, other: Ops) -> bool:
         return bool(self.value < other.value)

@@ -1,0 +1,82 @@
+"""A row of memory on its way while the one before is computed with.
+
+A kernel that reads a row and then computes with it in the cache (softmax: its largest element, then exponentials)
+leaves memory idle meanwhile. With PREFETCH the loop that computes asks for the next row, a vector at a time.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..target import Target
+from ..uops import Ops, UOp, toposort
+from . import nest
+from .lower import Loops
+from .nest import parts
+from .opts import Opt, const_size
+from .tiles import attempt, stride
+
+SLOW = frozenset({Ops.EXP, Ops.EXP2, Ops.LOG, Ops.LOG2, Ops.SIN, Ops.COS, Ops.TANH, Ops.ERF})
+LEAST_ROW = 1 << 10     # bytes
+
+
+@dataclass(frozen=True)
+class Prefetch(Opt):
+    """The loop `along` that reads a slot asks for what the next iteration of `ahead`, a loop around it, will read."""
+
+    slot: int
+    ahead: str
+    along: str
+
+    def check(self, loops: Loops, target: Target) -> str | None:
+        if not target.has_threads:
+            return "a GPU has other rows to work on meanwhile"
+        if any(self._loads(u) for u in nest.order(loops.root)):
+            return None
+        return f"no statement in {self.along} reads slot {self.slot} where {self.ahead} says"
+
+    def apply(self, loops: Loops) -> None:
+        def change(u: UOp) -> UOp:
+            if not (loads := self._loads(u)):
+                return u
+            body, ranges, level = parts(u)
+            hints: dict[UOp, None] = {}
+            for memory, indices in map(nest.access, loads):
+                next_one = {r: r + 1 for i in indices for r in nest.free(i) if r.arg.name == self.ahead}
+                hints[UOp(Ops.PREFETCH, u.dtype, (memory, *[nest.substitute(i, next_one) for i in indices]))] = None
+            return nest.end([*body, *hints], ranges, level)
+        loops.root = nest.transform(loops.root, change)
+
+    def _loads(self, u: UOp) -> list[UOp]:
+        if u.op is not Ops.END or self.along not in [r.arg.name for r in parts(u)[1]]:
+            return []
+        return [x for x in _loads_in(u) if x.src[0].arg.slot == self.slot and self.ahead in _names(nest.free(x))]
+
+
+def _names(ranges: frozenset[UOp]) -> set[str]:
+    return {r.arg.name for r in ranges if r.arg.kind == "loop"}
+
+
+def _loads_in(end: UOp) -> list[UOp]:
+    """What its statements read of the kernel's inputs, those of loops inside left out, and where data says."""
+    return [x for s in parts(end)[0] for x in nest.toposort_until(s, nest.is_closer)
+            if x.op is Ops.LOAD and x.src[0].op is Ops.PARAM and
+            not any(y.op is Ops.LOAD for i in nest.access(x)[1] for y in toposort(i))]
+
+
+def prefetch_rows(loops: Loops, target: Target) -> None:
+    """Where a value that takes long is kept for a row that was read just before."""
+    for fill in nest.order(loops.root):
+        if fill.op is not Ops.END or not parts(fill)[2] or not parts(fill)[1]:
+            continue
+        body, ranges, level = parts(fill)
+        if not any(x.op in SLOW for s in body for x in nest.toposort_until(s, nest.is_closer)):
+            continue
+        ahead, along = level[-1], ranges[-1]
+        for memory in dict.fromkeys(x.src[0] for x in _loads_in(fill)):
+            row = {stride(x, ahead) for x in _loads_in(fill) if x.src[0] is memory}
+            again = any(x.op is Ops.LOAD and x.src[0] is memory and ahead in nest.free(x) and along not in nest.free(x)
+                        for x in nest.order(loops.root))
+            nbytes = row.pop() * memory.dtype.itemsize if len(row) == 1 else 0
+            far = nbytes * (const_size(ahead) or 0) > target.l2
+            if again and far and LEAST_ROW <= nbytes <= target.l1 // 2:
+                attempt(loops, Prefetch(memory.arg.slot, ahead.arg.name, along.arg.name), target)
