@@ -86,7 +86,8 @@ THREADS = Flag("THREADS", 0, "threads of the CPU device; 0: as many as the proce
 PIN = Flag("PIN", 1, "0 lets the system move the CPU device's threads between cores")
 BEAM = Flag("BEAM", 0, "n searches for better opts than the heuristic's, going on from the n best so far; what it "
             "finds is remembered")
-BEAM_BUDGET = Flag("BEAM_BUDGET", 60, "seconds that a process may search for")
+BEAM_BUDGET = Flag("BEAM_BUDGET", 60, "seconds that a process may search for, half of what is left for the kernels of "
+                   "one schedule")
 TUNED = Flag("TUNED", 1, "0 ignores opts that searches found, the package's and the user's")
 CACHE = Flag("CACHE", 1, "0 keeps compiled kernels off the disk")
 CACHEDIR = Flag("CACHEDIR", "", "folder of the disk cache; default: minigrad in the user's cache folder")

@@ -3,18 +3,24 @@
 In: the kernels of a schedule that no search of this width has seen. Out: records of what was better than the
 heuristic, written as they are found. Each kernel's search goes in rounds: the best lists so far are changed in one
 step each, a model orders what comes out, the first are compiled together, compared with the interpreter and timed
-beside the heuristic's kernel. All kernels share one budget of time; the next round goes to the kernel that has the
-most seconds at stake for those already spent on it.
+beside the heuristic's kernel. All kernels share one worker process and one budget of time; the next round goes to the
+kernel that has the most seconds at stake for those already spent on it.
+
+The fastest of a round is no more than a suspect: of many times on a busy machine the least is luck. It is accepted
+after a duel, in which it runs in turns with the heuristic's kernel and the best so far, and has to win in the median
+of the rounds by more than GAIN and in most of them at all.
 """
 from __future__ import annotations
 
 import heapq
+import itertools
 import os
 import random
+import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from ..codegen.pipeline import finish
@@ -31,8 +37,11 @@ from .records import Database, Record, database, machine_of
 BATCH = 12                  # candidates of a round, besides the heuristic's
 PATIENCE = 2                # rounds without a gain that end a search, besides one for each of the beam
 GAIN = 0.97                 # of the best time so far: what counts as a gain
-DUEL = 12                   # rounds of the comparison that decides
-EXPAND = 2.0                # seconds, or a part of the budget, for taking steps in one round
+DUEL = 15                   # rounds of the comparison that decides
+WINS = 0.8                  # of these rounds that a challenger has to win
+DRAW = BATCH                # steps away from one candidate in one round
+EXPAND = 0.3                # seconds for taking steps in one round, or as many as its measuring took
+SHARE = 0.5                 # of the time left that the kernels of one schedule may take: others will come
 MOST_TEXT = 200_000         # characters of a source: compilers take minutes over more
 
 Result = TypeVar("Result")
@@ -42,11 +51,9 @@ _spent = [0.0]              # seconds that this process has searched
 class Search:
     """The search for one kernel: `round` after `round`, with the best so far in `opts` and `ratio` at any moment."""
 
-    def __init__(self, ast: UOp, device: Device, beam: int, deadline: float, records: Database,
-                 limit: float = LIMIT) -> None:
-        self.ast, self.device, self.beam, self.deadline, self.records = ast, device, beam, deadline, records
+    def __init__(self, ast: UOp, device: Device, beam: int, records: Database, worker: Worker) -> None:
+        self.ast, self.device, self.beam, self.records, self.worker = ast, device, beam, records, worker
         self.kernel = store.structure(ast)
-        self.worker = Worker(ast, device.name, deadline, limit)
         self.rng = random.Random(self.kernel)
         self.opts: Opts | None = None
         self.ratio, self.seconds = 1.0, 0.0             # of the best; of the heuristic
@@ -55,9 +62,11 @@ class Search:
         self.uses, self.spent = 1, 0.0                  # launches of the kernel; seconds of search
         self.ended = False
         self.measured: list[tuple[float, int, Candidate]] = []      # ratio, number
-        self.expanded: set[int] = set()
+        self.duels = {0}                                            # numbers of those that were in one
+        self.leaving: dict[int, Iterator[Candidate]] = {}           # steps not taken yet, by number
         self.waiting: list[tuple[float, int, Candidate]] = []       # a heap by what the model expects
         self.seen: dict[tuple[object, ...], int] = {}               # nests by number, in the order they were met
+        self.measuring = 0.0                                        # seconds of the last round
 
     def round(self) -> None:
         """One batch: candidates made, measured, and a record written if one is better. OutOfTime."""
@@ -69,10 +78,8 @@ class Search:
             before = self.ratio
             if batch:
                 self._measure(batch)
-            if self.ended:
-                return
             self.stale = self.stale + 1 if self.ratio > before * GAIN else 0
-            if not batch or self.stale >= PATIENCE + self.beam:
+            if not self.ended and self.stale >= PATIENCE + self.beam:
                 self._end()
         except Stuck as stuck:      # the kernel's inputs or right results cannot be made
             self._say(f"cannot be searched: {stuck}")
@@ -97,14 +104,15 @@ class Search:
             heapq.heappush(self.waiting, (expected, number, candidate))
 
     def _expand(self) -> None:
-        """Steps away from the best `beam` candidates that were not left yet: their time as the model changes it."""
-        until = min(time.monotonic() + EXPAND, self.deadline)
+        """Some more steps away from each of the best `beam` candidates: their time as the model changes it."""
+        until = min(time.monotonic() + max(EXPAND, self.measuring), self.worker.deadline)
         for ratio, number, candidate in sorted(self.measured, key=lambda m: m[:2])[:self.beam]:
-            if number in self.expanded or len(self.measured) == 1 and self.waiting:
-                continue                # the other starting points first: they say where to go on
-            self.expanded.add(number)
+            if len(self.measured) == 1 and self.waiting:
+                return                  # the other starting points first: they say where to go on
+            if number not in self.leaving:
+                self.leaving[number] = steps(candidate, self.device.target, self.rng)
             base = max(estimate(candidate.loops, self.device.target), 1e-12)
-            for new in steps(candidate, self.device.target, self.rng):
+            for new in itertools.islice(self.leaving[number], DRAW):
                 self._wait(new, ratio * estimate(new.loops, self.device.target) / base)
                 if time.monotonic() > until:
                     return
@@ -124,52 +132,57 @@ class Search:
     def _measure(self, batch: Sequence[Candidate], rounds: int = 3) -> None:
         """Times a batch beside the heuristic's kernel; the best challenges the best so far."""
         bad = self.records.dropped(self.kernel, self.device.target)
+        began = time.monotonic()
         trying = {self.seen[c.key]: c for c in (self.heuristic, *batch) if c.opts not in bad}
         times = self._times(trying, rounds)
         self.tried += len(trying) - 1
-        for number, seconds in times.items():
-            if number:
-                self.measured.append((seconds[0] / times[0][0], number, trying[number]))
-        ratio, number, challenger = min(self.measured, key=lambda m: m[:2])
-        if number and ratio < self.ratio * GAIN and challenger.opts != self.opts:
+        self.measured += [(min(seconds) / min(times[0]), number, trying[number])
+                          for number, seconds in times.items() if number]
+        ratio, number, challenger = min((m for m in self.measured if m[1] not in self.duels), key=lambda m: m[:2],
+                                        default=(1.0, 0, self.heuristic))
+        if ratio < self.ratio * GAIN:
             self._duel(number, challenger)
+        self.measuring = time.monotonic() - began
 
     def _times(self, candidates: dict[int, Candidate], rounds: int) -> dict[int, Times]:
         """Seconds by number, the heuristic's under 0; nothing if that one fails."""
         specs = {number: spec for number, c in candidates.items() if (spec := self._spec(c)) is not None}
         if 0 in specs:
             self.name = specs[0].name
-        times, dropped = self.worker.measure(specs, rounds) if 0 in specs else ({}, {})
+        times, dropped = self.worker.measure((self.ast, self.device.name), specs, rounds) if 0 in specs else ({}, {})
         if 0 in times:
             for number, why in dropped.items():
                 self._drop(candidates[number], why)
-            self.seconds = times[0][0]
+            self.seconds = min(times[0])
             return times
         # a mistake in the compiler, or a device that computes nothing: not to be remembered
         self._say(f"the heuristic's kernel cannot be compared with: {dropped.get(0, 'it was not timed')}")
         self.ended = True
-        self.worker.stop()
         return {}
 
     def _duel(self, number: int, challenger: Candidate) -> None:
-        """The challenger and the heuristic's alone, longer: what the record says. Both the least and the median of the
-        times have to be better, so that a moment's luck on a busy machine decides nothing.
+        """The challenger in turns with the best so far and the heuristic's kernel. Times of one round are compared, so
+        that neither a moment's luck nor a slow minute of the machine decides.
         """
-        times = self._times({0: self.heuristic, number: challenger}, DUEL)
-        if not times:
+        self.duels.add(number)
+        best, = [(n, c) for _, n, c in self.measured if c.opts == self.opts][:1] or [(0, self.heuristic)]
+        times = self._times({0: self.heuristic, best[0]: best[1], number: challenger}, DUEL)
+        if 0 not in times:
             return
-        ratio = round(max(a / b for a, b in zip(times.get(number, times[0]), times[0])), 3)
+        ratio = 1.0
+        if len(times.get(number, ())) == len(times[0]):
+            ratio = statistics.median(a / b for a, b in zip(times[number], times[0]))
+            rounds = [a / b for a, b in zip(times[number], times.get(best[0], times[0]))]
+            if statistics.median(rounds) < GAIN and ratio < GAIN and sum(r < 1 for r in rounds) >= WINS * len(rounds):
+                self.opts, self.ratio = challenger.opts, round(ratio, 3)
+                self._record(beam=0)
         self.measured = [(ratio if n == number else r, n, c) for r, n, c in self.measured]
-        if ratio < self.ratio * GAIN:
-            self.opts, self.ratio = challenger.opts, ratio
-            self._record(beam=0)
 
     def _record(self, beam: int) -> None:
         self.records.add(Record(self.kernel, machine_of(self.device.target), self.name, self.opts, self.ratio, beam))
 
     def _end(self) -> None:
         self.ended = True
-        self.worker.stop()
         self._record(self.beam)
         self._say(f"{self.ratio:.2f} of the heuristic's time, {self.tried} tried")
 
@@ -187,13 +200,14 @@ def search(kernels: Sequence[tuple[UOp, str]], beam: int, budget: float, records
     records = database() if records is None else records
     records.refresh()
     start = time.monotonic()
+    worker = Worker(start + budget, limit)
     uses = Counter(kernels)
     found: list[Search] = []
     for (ast, name), count in uses.items():
         device = get_device(name)
         best = None if device.interprets else records.best(store.structure(ast), device.target)
         if not device.interprets and (best is None or best.beam < beam):
-            found.append(Search(ast, device, beam, start + budget, records, limit))
+            found.append(Search(ast, device, beam, records, worker))
             found[-1].uses = count
     bar = Bar(start, budget)
     try:
@@ -210,8 +224,7 @@ def search(kernels: Sequence[tuple[UOp, str]], beam: int, budget: float, records
         pass
     finally:
         bar.done()
-        for one in found:
-            one.worker.stop()
+        worker.stop()
         _spent[0] += time.monotonic() - start
     return found
 
@@ -220,7 +233,7 @@ def search_within_budget(kernels: Sequence[tuple[UOp, str]]) -> set[UOp]:
     """What BEAM=n does before kernels are compiled; a process searches for BEAM_BUDGET seconds in all. The ASTs for
     which something better was found.
     """
-    left = BEAM_BUDGET.value - _spent[0]
+    left = SHARE * (BEAM_BUDGET.value - _spent[0])
     return {one.ast for one in search(kernels, BEAM.value, left) if one.opts is not None} if left > 0 else set()
 
 

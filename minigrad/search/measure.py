@@ -1,8 +1,8 @@
 """Candidates are measured in another process, so that one that crashes or hangs costs that process alone.
 
-In: a kernel's AST with its device, then rendered candidates. Out: for each its seconds, or why it was dropped. What
-dies or says nothing for too long is killed with the compilers it started; the candidate at hand is dropped and the
-others go on in a new process.
+In: a kernel's AST with its device, and rendered candidates. Out: for each its seconds, or why it was dropped. One
+process serves all kernels of a search. What dies or says nothing for too long is killed with the compilers it started;
+the candidate at hand is dropped and the others go on in a new process.
 """
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SETUP = 60.0        # ... that making a kernel's inputs and right results may ta
 QUIET = {"DEBUG": "0", "BEAM": "0", "SPEC": "0", "EAGER": "0", "VIZ": ""}
 
 
-Times = tuple[float, float]     # the least and the median of several
+Times = list[float]     # seconds of each round, in order
 
 
 class OutOfTime(Exception):
@@ -41,11 +41,12 @@ class Stuck(RuntimeError):
 
 
 class Worker:
-    """A worker process with the kernel it works on; started when first needed, and again when it was killed."""
+    """A worker process; started when first needed, and again when it was killed."""
 
-    def __init__(self, ast: UOp, device: str, deadline: float, limit: float = LIMIT) -> None:
-        self.ast, self.device, self.deadline, self.limit = ast, device, deadline, limit
+    def __init__(self, deadline: float, limit: float = LIMIT) -> None:
+        self.deadline, self.limit = deadline, limit
         self.process: subprocess.Popen[bytes] | None = None
+        self.kernel: tuple[UOp, str] | None = None      # at which the process works
         self.pending = b""
 
     def __enter__(self) -> Worker:
@@ -56,7 +57,7 @@ class Worker:
 
     def stop(self) -> None:
         """Kill the process and what it started."""
-        process, self.process, self.pending = self.process, None, b""
+        process, self.process, self.kernel, self.pending = self.process, None, None, b""
         if process is not None:
             try:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -70,32 +71,38 @@ class Worker:
                 except OSError:
                     pass
 
-    def start(self) -> None:
-        """Have a process that is ready for candidates. Stuck, OutOfTime."""
-        if self.process is not None:
-            return
-        import subprocess
-        flags = {name: str(flag.value) for name, flag in Flag.registry.items()}
-        package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH", ""))))
-        self.process = subprocess.Popen([sys.executable, "-m", "minigrad.search.worker"], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, start_new_session=True,
-                                        env={**os.environ, **flags, **QUIET, "PYTHONPATH": path})
-        self._tell({"device": self.device, "ast": encode(self.ast)})
-        self._answer(SETUP)
+    def start(self, kernel: tuple[UOp, str]) -> None:
+        """Have a process that is ready for candidates of the kernel (AST, device name). Stuck, OutOfTime."""
+        if self.process is None:
+            import subprocess
+            flags = {name: str(flag.value) for name, flag in Flag.registry.items()}
+            package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+            path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH", ""))))
+            self.process = subprocess.Popen([sys.executable, "-m", "minigrad.search.worker"], stdin=subprocess.PIPE,
+                                            stdout=subprocess.PIPE, start_new_session=True,
+                                            env={**os.environ, **flags, **QUIET, "PYTHONPATH": path})
+        if self.kernel != kernel:
+            self._tell({"device": kernel[1], "ast": encode(kernel[0])})
+            self._answer(SETUP)
+            self.kernel = kernel
 
-    def measure(self, specs: Mapping[int, ProgramSpec], rounds: int = 3) -> tuple[dict[int, Times], dict[int, str]]:
-        """((least, median seconds), why dropped) by number. OutOfTime; Stuck if the kernel itself cannot be set up."""
+    def measure(self, kernel: tuple[UOp, str], specs: Mapping[int, ProgramSpec], rounds: int = 3
+                ) -> tuple[dict[int, Times], dict[int, str]]:
+        """(seconds of each round, why dropped) by number. OutOfTime; Stuck if the kernel itself cannot be set up."""
         left, dropped = dict(specs), dict[int, str]()
         while left:
-            self.start()
+            try:
+                self.start(kernel)
+            except Stuck:
+                self.stop()
+                raise
             at = -1
             try:
                 self._tell({"specs": [(number, encode(spec)) for number, spec in left.items()], "rounds": rounds})
                 while True:
                     answer = self._answer(SETUP if at < 0 else self.limit)
                     if "times" in answer:
-                        return {number: (least, median) for number, least, median in answer["times"]}, dropped
+                        return dict(answer["times"]), dropped
                     at = answer.get("run", at)
                     if "bad" in answer:
                         dropped[answer["bad"]] = answer["why"]
@@ -106,7 +113,7 @@ class Worker:
                 if at < 0 and len(left) > 1:
                     numbers, times = list(left), dict[int, Times]()
                     for half in (numbers[::2], numbers[1::2]):
-                        found, bad = self.measure({number: left[number] for number in half}, rounds)
+                        found, bad = self.measure(kernel, {number: left[number] for number in half}, rounds)
                         times |= found
                         dropped |= bad
                     return times, dropped

@@ -142,7 +142,8 @@ def _beyond(loop: _Loop, cache: int) -> float:
     for (u, _), sizes in zip(loop.accesses, touched):
         free = nest.free(u)
         deepest = max((i + 1 for i, r in enumerate(loop.scope[:fits]) if r in free), default=0)
-        total += _times(loop.scope[:deepest]) * sizes[fits]
+        fetched = 2 if u.op is Ops.STORE and u.arg is None else 1   # a line comes before it is written, but for streams
+        total += fetched * _times(loop.scope[:deepest]) * sizes[fits]
     return total
 
 

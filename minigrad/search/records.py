@@ -94,7 +94,7 @@ def _frozen(value: Any) -> Any:
 def machine_of(target: Target) -> str:
     """The class of machines for which opts that were measured on one hold."""
     return f"{target.name} {target.arch} {target.vector_bytes}-byte vectors, {target.registers} registers, " \
-           f"{target.l2 >> 10} KB L2, {target.cores} cores"
+           f"{target.l1 >> 10} KB L1, {target.l2 >> 10} KB L2, {target.cores} cores"
 
 
 class Database:

@@ -7,7 +7,7 @@ indices point at both ends of a table and outside of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from ..uops import Ops, UOp, toposort
 Array = np.ndarray[Any, Any]
 PERIOD = 65521                  # random values, repeated: a prime, so that rows differ
 EPSILON = {dtypes.float64: 2.0**-52, dtypes.float32: 2.0**-23, dtypes.float16: 2.0**-10, dtypes.bfloat16: 2.0**-7}
+BLOCK = 1 << 16                 # elements that are compared at once
 ROUNDINGS = 16                  # that an element may go through besides those of its sums
 
 
@@ -92,17 +93,30 @@ def tolerance(ast: UOp, variables: Mapping[str, int]) -> tuple[float, float]:
 
 def difference(got: Array, wanted: Array, dtype: DType, allowed: tuple[float, float]) -> str:
     """Where and how a buffer differs from what it should hold; nothing if it does not."""
-    if dtype.is_float:
-        if dtype is dtypes.bfloat16:
-            got, wanted = widen_bfloat16(got), widen_bfloat16(wanted)
-        with np.errstate(all="ignore"):
-            got, wanted = got.astype(np.float64), wanted.astype(np.float64)
-            finite = np.abs(wanted[np.isfinite(wanted)])
-            limit = allowed[0] * np.abs(wanted) + allowed[1] * (float(finite.max()) if finite.size else 0.0)
-            same = (np.abs(got - wanted) <= limit) | (got == wanted) | (np.isnan(got) & np.isnan(wanted))
-    else:
-        same = got == wanted
-    if same.all():
-        return ""
-    at = tuple(int(i) for i in np.argwhere(~same)[0])
-    return f"element {at} is {got[at]} instead of {wanted[at]}, {int((~same).sum())} of {same.size} differ"
+    largest = max((float(finite.max()) for right in _blocks(wanted, dtype)
+                   if (finite := np.abs(right[np.isfinite(right)])).size), default=0.0) if dtype.is_float else 0.0
+    at, wrong, text = 0, 0, ""
+    for mine, right in zip(_blocks(got, dtype), _blocks(wanted, dtype)):
+        if dtype.is_float:
+            with np.errstate(all="ignore"):
+                same = np.abs(mine - right) <= allowed[0] * np.abs(right) + allowed[1] * largest
+                if not same.all():
+                    same |= (mine == right) | (np.isnan(mine) & np.isnan(right))
+        else:
+            same = mine == right
+        if not same.all():
+            i = int(np.argmin(same))
+            where = tuple(map(int, np.unravel_index(at + i, wanted.shape)))
+            text = text or f"element {where} is {mine[i]} instead of {right[i]}"
+            wrong += int((~same).sum())
+        at += right.size
+    return f"{text}, {wrong} of {wanted.size} differ" if wrong else ""
+
+
+def _blocks(array: Array, dtype: DType) -> Iterator[Array]:
+    """A part after the other, small enough for a cache; floats as float64."""
+    flat = array.reshape(-1)
+    for at in range(0, flat.size, BLOCK):
+        part = flat[at:at + BLOCK]
+        part = widen_bfloat16(part) if dtype is dtypes.bfloat16 else part
+        yield part.astype(np.float64) if dtype.is_float else part

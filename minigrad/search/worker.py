@@ -5,16 +5,16 @@
     {"device": name, "ast": AST}                   a kernel to work on; answered by {"ready": true}
     {"specs": [[number, spec], ...], "rounds": n}  {"run": number} before whatever may crash or hang (-1: compiling),
                                                    {"bad": number, "why": text} for each that is dropped,
-                                                   {"times": [[number, least, median], ...]} at the end
+                                                   {"times": [[number, seconds of each round], ...]} at the end
 
-Candidates are timed in turns, so that a slow moment of the machine meets all of them. Each is timed twice: on buffers
-that it has just used, and on buffers of which there are so many that none is left in a cache; the sum counts.
+Candidates are timed in turns, so that a slow moment of the machine meets all of them and times of one round can be
+compared. Each is timed twice: on buffers that it has just used, and on buffers of which there are so many that none
+is left in a cache; the sum counts.
 """
 from __future__ import annotations
 
 import json
 import os
-import statistics
 import sys
 import threading
 import time
@@ -37,7 +37,9 @@ EDGE = bytes([0xA5]) * MARGIN   # what they hold
 MOST_COPIES = 64                # of the buffers
 LEAST_SECONDS = 3e-4            # of a timing
 MOST_LAUNCHES = 256             # of a timing
-HOPELESS = 2.0                  # times the best: not timed again
+SLOW = 4.0                      # times the heuristic's at the first launch: not timed at all
+HOPELESS = 1.5                  # times the best so far: not timed again
+MOST_BYTES = 1 << 30            # of kernels' buffers that are kept, besides those in use
 
 Answer = Callable[..., None]
 
@@ -48,75 +50,94 @@ class Bench:
     def __init__(self, device: Device, ast: UOp) -> None:
         self.device, self.ast = device, ast
         self.params = params_of(ast)
-        self.trials = [(trial, expected(ast, contents(ast, trial.positive), trial.variables))
-                       for trial in trials_of(ast)]
+        # what buffers hold before a launch, with their margins, by whether inputs are positive
+        self.before = {positive: [bytearray(b"".join((EDGE, array.tobytes(), EDGE)))
+                                  for array in contents(ast, positive)] for positive in (False, True)}
+        self.trials = [(trial, expected(ast, [self._inside(*x) for x in zip(self.before[trial.positive], self.params)],
+                                        trial.variables)) for trial in trials_of(ast)]
         need = max(1, sum(prod(p.arg.shape) * p.dtype.itemsize for p in self.params))
         room = 2 * max(device.target.l3, device.target.l2)
         self.copies = [self._blocks() for _ in range(max(1, min(MOST_COPIES, -(-room // need))))]
+        self.bytes = need * (len(self.copies) + 2)
         for blocks in self.copies:
-            self._fill(blocks, contents(ast, True), range(len(blocks)))
+            self._fill(blocks, True, range(len(blocks)))
 
     def _blocks(self) -> list[Buffer]:
         """Memory for each slot, with a margin before and behind."""
-        return [Buffer(self.device.name, (prod(p.arg.shape) * p.dtype.itemsize + 2 * MARGIN,), dtypes.uint8)
-                for p in self.params]
+        return [Buffer(self.device.name, (len(data),), dtypes.uint8) for data in self.before[True]]
 
     def _buffers(self, blocks: Sequence[Buffer]) -> tuple[Buffer, ...]:
         return tuple(b.view(p.arg.shape, p.dtype, MARGIN) for b, p in zip(blocks, self.params))
 
-    def _fill(self, blocks: Sequence[Buffer], arrays: Sequence[Any], slots: Iterable[int]) -> None:
+    @staticmethod
+    def _inside(data: bytearray | memoryview, param: UOp) -> Any:
+        """The array between the margins."""
+        return np.frombuffer(data, param.dtype.np, prod(param.arg.shape), MARGIN).reshape(param.arg.shape)
+
+    def _fill(self, blocks: Sequence[Buffer], positive: bool, slots: Iterable[int]) -> None:
         for slot in slots:
-            blocks[slot].copyin(EDGE + arrays[slot].tobytes() + EDGE)
+            blocks[slot].copyin(self.before[positive][slot])
 
     def judge(self, programs: dict[int, Program], answer: Answer) -> None:
-        """Takes out of `programs` those that compute something else than they should."""
+        """Takes out of `programs` those that compute something else than they should, and the slowest."""
+        limit = float("inf")
         for trial, wanted in self.trials:
-            arrays = contents(self.ast, trial.positive)
-            self._fill(self.copies[0], arrays, range(len(arrays)))
+            slots: Iterable[int] = range(len(self.params))
             for number, program in list(programs.items()):
-                self._fill(self.copies[0], arrays, wanted)
+                self._fill(self.copies[0], trial.positive, slots)
                 answer(run=number)
-                self.device.launch(program, self._buffers(self.copies[0]), trial.variables)
+                seconds = self.device.launch(program, self._buffers(self.copies[0]), trial.variables)
                 self.device.synchronize()
+                if not number:
+                    limit = SLOW * max(seconds, LEAST_SECONDS)
+                elif seconds > limit:
+                    del programs[number]
+                    continue
                 why = self._wrong(trial.variables, wanted)
+                slots = wanted
                 if why:
+                    slots = range(len(self.params))     # it may have written anywhere
                     del programs[number]
                     answer(bad=number, why=why)
 
     def _wrong(self, variables: Mapping[str, int], wanted: Mapping[int, Any]) -> str:
         for slot, right in wanted.items():
-            after = bytes(self.copies[0][slot].copyout())
+            after = self.copies[0][slot].copyout()
             if after[:MARGIN] != EDGE or after[-MARGIN:] != EDGE:
                 return f"it wrote outside of buffer {slot}"
-            got = np.frombuffer(after[MARGIN:-MARGIN], right.dtype).reshape(right.shape)
-            found = difference(got, right, self.params[slot].dtype, tolerance(self.ast, variables))
+            found = difference(self._inside(after, self.params[slot]), right, self.params[slot].dtype,
+                               tolerance(self.ast, variables))
             if found:
                 return f"buffer {slot}: {found}"
         return ""
 
-    def time(self, programs: dict[int, Program], rounds: int, answer: Answer) -> list[tuple[int, float, float]]:
-        """(number, least, median of the rounds): seconds of a launch on used buffers and one on cold ones, together."""
+    def time(self, programs: dict[int, Program], rounds: int, answer: Answer) -> list[tuple[int, list[float]]]:
+        """(number, seconds of each round): of a launch on used buffers and one on cold ones, together. What is hopeless
+        has fewer rounds.
+        """
         variables = self.trials[0][0].variables
-        warm, cold = self._buffers(self.copies[0]), [self._buffers(blocks) for blocks in self.copies]
-        timers: dict[int, list[Callable[[], float]]] = {}
+        copies = [self._buffers(blocks) for blocks in self.copies]
+        timers: dict[int, tuple[list[Callable[[], float]], ...]] = {}   # on used buffers; on some cold ones, on others
         seconds: dict[int, list[float]] = {}
         for number, program in programs.items():
             answer(run=number)
-            once = self.device.timer(program, [warm], variables)
+            once = self.device.timer(program, copies[:1], variables)
             first = min(once(), once())
             launches = min(MOST_LAUNCHES, max(1, int(LEAST_SECONDS / max(first, 1e-9))))
-            timers[number] = [self.device.timer(program, [warm] * launches, variables)]
-            if len(cold) > 1:
-                timers[number].append(self.device.timer(program, cold, variables))
-            seconds[number] = [first * len(timers[number])]
-        for turn in range(rounds):
-            best = min(min(found) for found in seconds.values())
-            for number, functions in timers.items():
-                if min(seconds[number]) <= HOPELESS * best or not number:
-                    answer(run=number)
-                    total = sum(run() for run in functions)
-                    seconds[number] = [*seconds[number], total] if turn else [total]    # the first guess goes
-        return [(number, min(found), statistics.median(found)) for number, found in seconds.items()]
+            cold = [copies[at:at + launches] for at in range(0, len(copies), launches)] if len(copies) > 1 else []
+            timers[number] = tuple([self.device.timer(program, each, variables) for each in found]
+                                   for found in ([copies[:1] * launches], cold))
+            seconds[number] = [first * (2 if cold else 1)]
+        turn = 0
+        for _ in range(rounds):
+            limit = HOPELESS * min(map(min, seconds.values()))
+            for number, found in seconds.items():
+                if min(found) > limit and number:
+                    continue
+                answer(run=number)
+                turn += 1               # never the cold buffers that the one before has used
+                found.append(sum(functions[turn % len(functions)]() for functions in timers[number] if functions))
+        return [(number, found[1:] or found) for number, found in seconds.items()]
 
 
 def compiled(device: Device, specs: dict[int, ProgramSpec], answer: Answer) -> dict[int, Program]:
@@ -151,13 +172,16 @@ def main() -> None:
     def answer(**message: Any) -> None:
         print(json.dumps(message), file=stream, flush=True)
 
-    bench: Bench | None = None
+    benches: dict[str, Bench] = {}      # by what they were asked for with, the last used last
     for line in sys.stdin:
         message = json.loads(line)
         if "ast" in message:
-            bench = Bench(get_device(message["device"]), decode(message["ast"]))
+            kept = benches.pop(line, None)
+            while sum(old.bytes for old in benches.values()) > MOST_BYTES:
+                del benches[next(iter(benches))]
+            benches[line] = bench = kept or Bench(get_device(message["device"]), decode(message["ast"]))
             answer(ready=True)
-        elif bench is not None:
+        else:
             specs = {number: decode(spec) for number, spec in message["specs"]}
             programs = compiled(bench.device, specs, answer)
             bench.judge(programs, answer)
