@@ -37,8 +37,9 @@ from .records import Database, Record, database, machine_of
 BATCH = 12                  # candidates of a round, besides the heuristic's
 PATIENCE = 2                # rounds without a gain that end a search, besides one for each of the beam
 GAIN = 0.97                 # of the best time so far: what counts as a gain
-DUEL = 15                   # rounds of the comparison that decides
-WINS = 0.8                  # of these rounds that a challenger has to win
+DUEL = 15, 41               # rounds of the comparison that decides, at least and at most
+DUEL_SECONDS = 0.5          # for the heuristic's kernel alone, where that is enough for so many rounds
+WINS = 0.75                 # of these rounds that a challenger has to win
 DRAW = BATCH                # steps away from one candidate in one round
 EXPAND = 0.3                # seconds for taking steps in one round, or as many as its measuring took
 SHARE = 0.5                 # of the time left that the kernels of one schedule may take: others will come
@@ -166,14 +167,15 @@ class Search:
         """
         self.duels.add(number)
         best, = [(n, c) for _, n, c in self.measured if c.opts == self.opts][:1] or [(0, self.heuristic)]
-        times = self._times({0: self.heuristic, best[0]: best[1], number: challenger}, DUEL)
+        rounds = max(DUEL[0], min(DUEL[1], int(DUEL_SECONDS / (self.seconds + 1e-3))))
+        times = self._times({0: self.heuristic, best[0]: best[1], number: challenger}, rounds)
         if 0 not in times:
             return
         ratio = 1.0
         if len(times.get(number, ())) == len(times[0]):
             ratio = statistics.median(a / b for a, b in zip(times[number], times[0]))
-            rounds = [a / b for a, b in zip(times[number], times.get(best[0], times[0]))]
-            if statistics.median(rounds) < GAIN and ratio < GAIN and sum(r < 1 for r in rounds) >= WINS * len(rounds):
+            ratios = [a / b for a, b in zip(times[number], times.get(best[0], times[0]))]
+            if max(ratio, statistics.median(ratios)) < GAIN and sum(r < 1 for r in ratios) >= WINS * len(ratios):
                 self.opts, self.ratio = challenger.opts, round(ratio, 3)
                 self._record(beam=0)
         self.measured = [(ratio if n == number else r, n, c) for r, n, c in self.measured]

@@ -117,26 +117,23 @@ class Bench:
         """
         variables = self.trials[0][0].variables
         copies = [self._buffers(blocks) for blocks in self.copies]
-        timers: dict[int, tuple[list[Callable[[], float]], ...]] = {}   # on used buffers; on some cold ones, on others
         seconds: dict[int, list[float]] = {}
         for number, program in programs.items():
             answer(run=number)
             once = self.device.timer(program, copies[:1], variables)
-            first = min(once(), once())
-            launches = min(MOST_LAUNCHES, max(1, int(LEAST_SECONDS / max(first, 1e-9))))
-            cold = [copies[at:at + launches] for at in range(0, len(copies), launches)] if len(copies) > 1 else []
-            timers[number] = tuple([self.device.timer(program, each, variables) for each in found]
-                                   for found in ([copies[:1] * launches], cold))
-            seconds[number] = [first * (2 if cold else 1)]
-        turn = 0
-        for _ in range(rounds):
+            seconds[number] = [(1 + (len(copies) > 1)) * min(once(), once())]
+        launches = min(MOST_LAUNCHES, max(1, int(LEAST_SECONDS / max(min(map(min, seconds.values())), 1e-9))))
+        cold = [copies[at:at + launches] for at in range(1, len(copies), launches)]
+        timers: dict[int, list[list[Callable[[], float]]]] = {    # on used buffers; on some cold ones, on others
+            number: [[self.device.timer(program, each, variables) for each in sets]
+                     for sets in ([copies[:1] * launches], cold)] for number, program in programs.items()}
+        for turn in range(rounds):
             limit = HOPELESS * min(map(min, seconds.values()))
-            for number, found in seconds.items():
+            for i, (number, found) in enumerate(seconds.items(), turn * (len(seconds) + 1)):
                 if min(found) > limit and number:
                     continue
-                answer(run=number)
-                turn += 1               # never the cold buffers that the one before has used
-                found.append(sum(functions[turn % len(functions)]() for functions in timers[number] if functions))
+                answer(run=number)      # never on the cold buffers that the one before has used, if there are others
+                found.append(sum(functions[i % len(functions)]() for functions in timers[number] if functions))
         return [(number, found[1:] or found) for number, found in seconds.items()]
 
 
