@@ -91,6 +91,7 @@ def tolerance(ast: UOp, variables: Mapping[str, int]) -> tuple[float, float]:
     return ROUNDINGS * wide + coarsest * (coarsest > wide), 2 * math.sqrt(terms) * wide
 
 
+@np.errstate(all="ignore")
 def difference(got: Array, wanted: Array, dtype: DType, allowed: tuple[float, float]) -> str:
     """Where and how a buffer differs from what it should hold; nothing if it does not."""
     largest = max((float(finite.max()) for right in _blocks(wanted, dtype)
@@ -98,10 +99,9 @@ def difference(got: Array, wanted: Array, dtype: DType, allowed: tuple[float, fl
     at, wrong, text = 0, 0, ""
     for mine, right in zip(_blocks(got, dtype), _blocks(wanted, dtype)):
         if dtype.is_float:
-            with np.errstate(all="ignore"):
-                same = np.abs(mine - right) <= allowed[0] * np.abs(right) + allowed[1] * largest
-                if not same.all():
-                    same |= (mine == right) | (np.isnan(mine) & np.isnan(right))
+            same = np.abs(mine - right) <= allowed[0] * np.abs(right) + allowed[1] * largest
+            if not same.all():
+                same |= (mine == right) | (np.isnan(mine) & np.isnan(right))
         else:
             same = mine == right
         if not same.all():
