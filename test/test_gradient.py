@@ -192,6 +192,28 @@ def test_extremes_share_at_ties_and_relu_is_flat_at_zero() -> None:
     assert z.grad.tolist() == [0, 1, 1]
 
 
+@pytest.mark.parametrize("function, points, expected", [
+    (lambda x: x.norm(), [0.0, 0.0], [0, 0]),
+    (lambda x: x.reshape(2, 1).norm(axis=1).sum(), [0.0, 3.0], [0, 1]),
+    (lambda x: x.normalize(dim=0).sum(), [0.0, 0.0], [1e12, 1e12]),
+    (lambda x: x.leaky_relu(0.25).sum(), [-1.0, 0.0, 1.0], [0.25, 0.25, 1]),
+    (lambda x: x.relu6().sum(), [-1.0, 0.0, 3.0, 6.0, 7.0], [0, 0, 1, 0, 0]),
+    (lambda x: x.hardtanh(-2, 2).sum(), [-3.0, -2.0, 0.0, 2.0, 3.0], [0, 0, 1, 0, 0]),
+    (lambda x: x.hardsigmoid().sum(), [-3.0, 0.0, 3.0], [0, 1 / 6, 0]),
+    (lambda x: x.pow(Tensor([1.0, 2.0, 0.0, 1.0], dtype=dtypes.float64)).sum(), [0.0, 0.0, 0.0, 2.0], [1, 0, 0, 1]),
+], ids=["norm", "norm-axis", "normalize", "leaky_relu", "relu6", "hardtanh", "hardsigmoid", "pow"])
+def test_gradients_at_corners_are_torchs(function: Any, points: list[float], expected: list[float]) -> None:
+    x = leaf(points)
+    function(x).backward()
+    np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-6, atol=1e-12)
+
+
+def test_integers_and_bools_take_no_part() -> None:
+    x = leaf([1.0, 2.0])
+    assert not (x > 1).requires_grad and not x.cast(dtypes.int32).requires_grad and not x.any().requires_grad
+    assert (x > 1).where(x, 0).requires_grad and x[x.argmax()].requires_grad
+
+
 def test_products_with_zeros() -> None:
     for values, expected in [([2.0, 3.0, 4.0], [12, 8, 6]), ([2.0, 0.0, 4.0], [0, 8, 0]), ([0.0, 0.0, 4.0], [0, 0, 0])]:
         x = leaf(values)

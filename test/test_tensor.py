@@ -405,7 +405,8 @@ def test_eager_mode_runs_one_kernel_an_op() -> None:
     x, w = Tensor([[1.0, 2.0], [3.0, 4.0]]).clone().realize(), Tensor([[1.0, 0.5], [2.0, 1.0]]).clone().realize()
     with Context(EAGER=1):
         for op in (lambda: x + w, lambda: x - 1, lambda: x / w, lambda: x.exp(), lambda: x @ w, lambda: x.sum(1), lambda: x.sigmoid(), lambda: x > w,
-                   lambda: x.T.contiguous(), lambda: x[[1, 0]], lambda: x.cast("int32"), lambda: x.gelu(), lambda: x.T + w, lambda: x.pad((1, 1)) + 1):
+                   lambda: x.T.contiguous(), lambda: x[[1, 0]], lambda: x.cast("int32"), lambda: x.gelu(), lambda: x.T + w, lambda: x.pad((1, 1)) + 1,
+                   lambda: x.linear(w, w[0]), lambda: x.outer(w), lambda: x.any(), lambda: x ** w, lambda: x.sum(dtype="float64")):
             GlobalCounters.reset()
             op()
             assert GlobalCounters.kernels == 1

@@ -17,6 +17,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
+from types import FunctionType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from ..dtype import DType
@@ -33,6 +34,7 @@ from ..uops.trace import mark
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T", bound=type)
 
 _leaf_numbers = itertools.count(1)
 
@@ -63,6 +65,17 @@ def one_op(function: Callable[P, R]) -> Callable[P, R]:
                 tensors[0].realize(*tensors[1:])
         return result
     return composed
+
+
+def composed(kind: T) -> T:
+    """A class whose public methods are each made of several ops, and count as one."""
+    methods = {name: method for name, method in vars(kind).items() if isinstance(method, (FunctionType, classmethod))}
+    public = {id(method) for name, method in methods.items() if not name.startswith("_")}
+    for name, method in methods.items():
+        if id(method) in public:  # also under the name of an operator
+            setattr(kind, name, one_op(method) if isinstance(method, FunctionType) else
+                    classmethod(one_op(method.__func__)))
+    return kind
 
 
 _leaves: weakref.WeakValueDictionary[int, Base] = weakref.WeakValueDictionary()  # by number
@@ -136,14 +149,15 @@ class Base:
 
     def _result(self, node: UOp, *others: Base) -> Self:
         """The tensor that an op on self and others makes. ValueError if they lie on different devices."""
-        tracked = self._requires_grad
-        device = self.device
+        tracked, device = self._requires_grad, self.device
         for other in others:
             tracked = tracked or other._requires_grad
             if other.device != device:
                 raise ValueError(f"{node.op.name}: tensors of shapes {self.shape} and {other.shape} lie on different "
                                  f"devices, {device} and {other.device}; move one with .to(device)")
-        if tracked and not GRAD.value:
+        if tracked and not node.dtype.is_float:
+            tracked = None  # no gradient flows through integers and bools
+        elif tracked and not GRAD.value:
             node, tracked = UOp(Ops.DETACH, node.dtype, (node,)), None
         if node.line is None:
             mark(node)
@@ -477,4 +491,4 @@ def _bindings(n: UOp) -> dict[UOp, UOp]:
     return {u: u.src[1] for u in value_order([n]) if u.op is Ops.BIND}
 
 
-__all__ = ["Base", "device_name", "enlist", "live_tensors", "no_grad", "one_op", "unbound"]
+__all__ = ["Base", "composed", "device_name", "enlist", "live_tensors", "no_grad", "one_op", "unbound"]

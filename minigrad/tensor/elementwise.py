@@ -166,8 +166,6 @@ class Elementwise(Movement):
         if self._both_bool(other):
             raise TypeError("sub: bools have no difference; use ^ or logical_xor")
         a, b = self._pair(other, "sub")
-        if b._node.op is Ops.CONST:
-            return a._binary(Ops.ADD, self._wrap(UOp.const(b.dtype, -b._node.arg), self.device))
         return a._binary(Ops.ADD, b.neg())
 
     def mul(self, other: Any, /) -> Self:
@@ -223,11 +221,51 @@ class Elementwise(Movement):
 
     def neg(self) -> Self:
         """-x; for bools, not x."""
+        if self.dtype is not dtypes.bool and self._node.op is Ops.CONST:  # stays one
+            return self._wrap(UOp.const(self.dtype, -self._node.arg), self.device)
         return self._result(build.elementwise(Ops.NOT if self.dtype is dtypes.bool else Ops.NEG, self._node))
 
     def reciprocal(self) -> Self:
         """1 / x; inf for 0."""
         return self._unary(Ops.RECIPROCAL)
+
+    # ---- functions of reals: integers become the default float
+
+    def exp(self) -> Self:
+        """e to the power x."""
+        return self._unary(Ops.EXP)
+
+    def exp2(self) -> Self:
+        """2 to the power x."""
+        return self._unary(Ops.EXP2)
+
+    def log(self) -> Self:
+        """The natural logarithm: -inf of 0, NaN below."""
+        return self._unary(Ops.LOG)
+
+    def log2(self) -> Self:
+        """The logarithm to base 2: -inf of 0, NaN below."""
+        return self._unary(Ops.LOG2)
+
+    def sqrt(self) -> Self:
+        """The square root: NaN below 0."""
+        return self._unary(Ops.SQRT)
+
+    def sin(self) -> Self:
+        """The sine; NaN for infinities."""
+        return self._unary(Ops.SIN)
+
+    def cos(self) -> Self:
+        """The cosine; NaN for infinities."""
+        return self._unary(Ops.COS)
+
+    def tanh(self) -> Self:
+        """The hyperbolic tangent."""
+        return self._unary(Ops.TANH)
+
+    def erf(self) -> Self:
+        """2/√π times the integral of exp(-t²) from 0 to x."""
+        return self._unary(Ops.ERF)
 
     # ---- comparison
 

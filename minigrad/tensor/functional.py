@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from ..dtype import dtypes, promote
 from ..helpers import TRAINING, Context
-from .base import one_op
+from .base import composed
 from .random import Random
 
 
@@ -18,6 +18,7 @@ class _TrainingFlag:
         return bool(TRAINING)
 
 
+@composed
 class Functional(Random):
     """See the module."""
 
@@ -32,7 +33,6 @@ class Functional(Random):
 
     # ---- normalisation
 
-    @one_op
     def layernorm(self, axis: int | Sequence[int] = -1, eps: float = 1e-5) -> Self:
         """(x - mean) / sqrt(variance + eps) over axes; halves in float32."""
         x = self._wide()
@@ -40,7 +40,6 @@ class Functional(Random):
         scale = ((centred * centred).mean(axis, keepdim=True) + eps).rsqrt()
         return (centred * scale).cast(self.dtype)
 
-    @one_op
     def rmsnorm(self, axis: int | Sequence[int] = -1, eps: float = 1e-6) -> Self:
         """x / sqrt(mean(x²) + eps) over axes; halves in float32."""
         x = self._wide()
@@ -49,9 +48,8 @@ class Functional(Random):
     def _wide(self) -> Self:
         """Halves as float32, as part of the op that follows."""
         self._check("f", "normalisation")
-        return self._cast_lazily(dtypes.float32) if self.dtype.itemsize < 4 else self
+        return self.cast(dtypes.float32) if self.dtype.itemsize < 4 else self
 
-    @one_op
     def batchnorm(self, weight: Self | None, bias: Self | None, mean: Self, invstd: Self, axis: int = 1) -> Self:
         """(x - mean) * invstd * weight + bias, each given per channel."""
         shape = [n if a == axis else 1 for a, n in enumerate(self.shape)]
@@ -59,23 +57,22 @@ class Functional(Random):
         result = result if weight is None else result * weight.reshape(shape)
         return result if bias is None else result + bias.reshape(shape)
 
-    @one_op
     def normalize(self, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Self:
         """x divided by its p-norm along an axis."""
         return self / self.norm(p, dim, keepdim=True).maximum(eps)
 
-    @one_op
     def norm(self, p: float = 2.0, axis: int | Sequence[int] | None = None, keepdim: bool = False) -> Self:
         """The p-norm over axes; p=inf is the largest absolute value."""
         if p == math.inf:
             return self.abs().max(axis, keepdim)
         if p == 2:
-            return (self * self).sum(axis, keepdim).sqrt()
+            total = (self * self).sum(axis, keepdim)
+            zero = total.eq(0)  # where the root has no finite gradient
+            return zero.where(0.0, zero.where(1.0, total).sqrt())
         return self.abs().pow(p).sum(axis, keepdim).pow(1 / p)
 
     # ---- dropout
 
-    @one_op
     def dropout(self, p: float = 0.5) -> Self:
         """While training (`Tensor.train()`): each element 0 with probability p, else divided by 1 - p."""
         if not 0 <= p <= 1:
@@ -89,7 +86,6 @@ class Functional(Random):
 
     # ---- attention
 
-    @one_op
     def scaled_dot_product_attention(self, key: Self, value: Self, attn_mask: Self | None = None,
                                      dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None,
                                      enable_gqa: bool = False) -> Self:
@@ -135,7 +131,6 @@ class Functional(Random):
 
     # ---- losses
 
-    @one_op
     def cross_entropy(self, target: Self, reduction: str = "mean", ignore_index: int = -100,
                       label_smoothing: float = 0.0) -> Self:
         """-log softmax(x)[target]: x (batch, classes, ...), target class numbers (batch, ...) or probabilities of x's
@@ -179,48 +174,34 @@ class Functional(Random):
             raise ValueError(f"reduction {reduction!r} is none of 'mean', 'sum', 'none'")
         return self.mean() if counted is None else self.sum() / counted.sum().cast(self.dtype)
 
-    @one_op
     def sparse_categorical_crossentropy(self, target: Self, ignore_index: int = -1, label_smoothing: float = 0.0,
                                         reduction: str = "mean") -> Self:
         """`cross_entropy` with the classes on the last axis."""
         logs = self._wide().log_softmax(-1)
         return logs._picked(target, self.ndim - 1, reduction, ignore_index, label_smoothing)
 
-    @one_op
     def nll_loss(self, target: Self, ignore_index: int = -100, reduction: str = "mean") -> Self:
         """-x[target] for log probabilities x (batch, classes, ...)."""
         return self._picked(target, 1 if self.ndim > 1 else 0, reduction, ignore_index, 0.0)
 
-    @one_op
     def mse_loss(self, target: Self, reduction: str = "mean") -> Self:
         """(x - target)², averaged, summed or as it is."""
         return (self - target).square()._reduced(reduction)
 
-    @one_op
     def l1_loss(self, target: Self, reduction: str = "mean") -> Self:
         """|x - target|, averaged, summed or as it is."""
         return (self - target).abs()._reduced(reduction)
 
-    @one_op
     def binary_crossentropy(self, target: Self, reduction: str = "mean") -> Self:
         """-t log(p) - (1 - t) log(1 - p)."""
         return (-target * self.log() - (1 - target) * (1 - self).log())._reduced(reduction)
 
-    @one_op
     def binary_crossentropy_logits(self, target: Self, reduction: str = "mean") -> Self:
         """The same from logits, without overflow."""
         return (self.softplus() - self * target)._reduced(reduction)
 
-    # ---- composition
+    # ---- rows of a table
 
-    def sequential(self, layers: Sequence[Any]) -> Self:
-        """Each layer applied to the result of the one before."""
-        result: Any = self
-        for layer in layers:
-            result = layer(result)
-        return result  # type: ignore[no-any-return]
-
-    @one_op
     def embedding(self, indices: Self) -> Self:
         """Rows of this table: (n, ...) and indices of any shape -> indices.shape + (...). Out of range reads zeros."""
         if indices.dtype.is_float or indices.dtype is dtypes.bool or not self.ndim:

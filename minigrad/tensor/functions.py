@@ -11,10 +11,11 @@ from typing import Any, Self
 from ..dtype import dtypes
 from ..shape import build
 from ..uops import Ops
-from .base import one_op
+from .base import composed
 from .elementwise import Elementwise
 
 
+@composed
 class Functions(Elementwise):
     """See the module."""
 
@@ -22,7 +23,6 @@ class Functions(Elementwise):
 
     # ---- powers
 
-    @one_op
     def pow(self, other: Any, /) -> Self:
         """x to the power y. Integers to non-negative integers stay integers; negative floats to integers have their
         sign, to fractions NaN; x**0 is 1, also for NaN. Small whole exponents given as Python numbers are multiplied
@@ -36,7 +36,7 @@ class Functions(Elementwise):
         zero = a.eq(0)  # kept out of the logarithm, for the gradient's sake
         finite = (a.abs().eq(1) & ~b.isfinite()).where(0.0, b)  # 1 to any power is 1
         size = zero.where(1.0, a.abs()).log2().mul(finite).exp2()
-        size = zero.where((b < 0).where(math.inf, b.isnan().where(b, 0.0)), size)
+        size = zero.where(b.eq(1).where(a, (b < 0).where(math.inf, b.isnan().where(b, 0.0))), size)
         odd = (b * 0.5).trunc() * 2 != b
         fraction = a.eq(-math.inf).where(size, math.nan)
         size = (a < 0).where((b.trunc() == b).where(odd.where(-size, size), fraction), size)
@@ -101,48 +101,10 @@ class Functions(Elementwise):
 
     # ---- functions of reals: integers become the default float
 
-    def exp(self) -> Self:
-        """e to the power x."""
-        return self._unary(Ops.EXP)
-
-    def exp2(self) -> Self:
-        """2 to the power x."""
-        return self._unary(Ops.EXP2)
-
-    def log(self) -> Self:
-        """The natural logarithm: -inf of 0, NaN below."""
-        return self._unary(Ops.LOG)
-
-    def log2(self) -> Self:
-        """The logarithm to base 2: -inf of 0, NaN below."""
-        return self._unary(Ops.LOG2)
-
-    def sqrt(self) -> Self:
-        """The square root: NaN below 0."""
-        return self._unary(Ops.SQRT)
-
-    def sin(self) -> Self:
-        """The sine; NaN for infinities."""
-        return self._unary(Ops.SIN)
-
-    def cos(self) -> Self:
-        """The cosine; NaN for infinities."""
-        return self._unary(Ops.COS)
-
-    def tanh(self) -> Self:
-        """The hyperbolic tangent."""
-        return self._unary(Ops.TANH)
-
-    def erf(self) -> Self:
-        """2/√π times the integral of exp(-t²) from 0 to x."""
-        return self._unary(Ops.ERF)
-
-    @one_op
     def log10(self) -> Self:
         """The logarithm to base 10: -inf of 0, NaN below."""
         return self.log() * (1 / math.log(10))
 
-    @one_op
     def log1p(self) -> Self:
         """log(1 + x), exact for small x."""
         x = self if self.dtype.is_float else self.cast(dtypes.default_float)
@@ -151,42 +113,35 @@ class Functions(Elementwise):
         correction = (x / tiny.where(1.0, u - 1)).detach()  # for the rounding of u
         return tiny.where(x, u.eq(math.inf).where(u, u.log() * correction))
 
-    @one_op
     def expm1(self) -> Self:
         """exp(x) - 1, exact for small x."""
         x = self if self.dtype.is_float else self.cast(dtypes.default_float)
         half = (x * 0.5).tanh()  # 2 tanh(x/2) / (1 - tanh(x/2))
         return (x.abs() < 1).where(2 * half / (1 - half), x.exp() - 1)
 
-    @one_op
     def rsqrt(self) -> Self:
         """1 / sqrt(x): inf of 0, NaN below."""
         return self.sqrt().reciprocal()
 
-    @one_op
     def tan(self) -> Self:
         """The tangent."""
         return self.sin() / self.cos()
 
-    @one_op
     def sinh(self) -> Self:
         """(exp(x) - exp(-x)) / 2."""
         return (self.expm1() - (-self).expm1()) * 0.5
 
-    @one_op
     def cosh(self) -> Self:
         """(exp(x) + exp(-x)) / 2."""
         return (self.exp() + (-self).exp()) * 0.5
 
     # ---- rounding: integers stay as they are
 
-    @one_op
     def ceil(self) -> Self:
         """The nearest integer that is not below."""
         whole = self.trunc()
         return (self > whole).where(whole + 1, whole) if self.dtype.is_float else self
 
-    @one_op
     def round(self) -> Self:
         """To the nearest integer, halves to even."""
         if not self.dtype.is_float:
@@ -201,12 +156,10 @@ class Functions(Elementwise):
 
     __round__ = round
 
-    @one_op
     def frac(self) -> Self:
         """x - trunc(x)."""
         return self - self.trunc()
 
-    @one_op
     def sign(self) -> Self:
         """-1, 0 or 1; NaN stays."""
         if self.dtype.kind in "ub":
@@ -220,12 +173,10 @@ class Functions(Elementwise):
         """Whether an element is NaN."""
         return self.ne(self) if self.dtype.is_float else self._everywhere(False)
 
-    @one_op
     def isinf(self) -> Self:
         """Whether an element is infinite, of either sign."""
         return self.abs().eq(math.inf) if self.dtype.is_float else self._everywhere(False)
 
-    @one_op
     def isfinite(self) -> Self:
         """Whether an element is neither NaN nor infinite."""
         return self.abs().lt(math.inf) if self.dtype.is_float else self._everywhere(True)
@@ -233,14 +184,12 @@ class Functions(Elementwise):
     def _everywhere(self, value: Any) -> Self:
         return self._wrap(build.full(dtypes.bool, value, self.shape), self.device)
 
-    @one_op
     def isclose(self, other: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: Any = False) -> Self:
         """|x - y| <= atol + rtol |y|; infinities by equality."""
         y = self._operand(other, "isclose")
         near: Self = self.eq(y) | (self.isfinite() & y.isfinite() & ((self - y).abs() <= y.abs() * rtol + atol))
         return near.bitwise_or(self.isnan() & y.isnan()) if equal_nan else near
 
-    @one_op
     def lerp(self, end: Any, weight: Any) -> Self:
         """x + (end - x) * weight."""
         return self.add((self._operand(end, "lerp") - self) * weight)
@@ -251,7 +200,6 @@ class Functions(Elementwise):
         """max(x, 0); NaN stays, the gradient at 0 is 0."""
         return self._binary(Ops.MAX, 0)
 
-    @one_op
     def sigmoid(self) -> Self:
         """1 / (1 + exp(-x)), written so that neither it nor its gradient overflows."""
         x = self if self.dtype.is_float else self.cast(dtypes.default_float)
@@ -259,14 +207,12 @@ class Functions(Elementwise):
         small = negative.where(x, -x).exp()
         return negative.where(small, 1.0) / (small + 1)
 
-    @one_op
     def silu(self) -> Self:
         """x * sigmoid(x)."""
         return self * self.sigmoid()
 
     swish = silu
 
-    @one_op
     def gelu(self, approximate: str = "none") -> Self:
         """x * P(X <= x) for a normal X; approximate="tanh" is the approximation of the paper."""
         if approximate == "tanh":
@@ -275,22 +221,18 @@ class Functions(Elementwise):
             raise ValueError(f"gelu: approximate {approximate!r} is none of 'none', 'tanh'")
         return 0.5 * self * (1 + (self * math.sqrt(0.5)).erf())
 
-    @one_op
     def quick_gelu(self) -> Self:
         """x * sigmoid(1.702 x)."""
         return self * (self * 1.702).sigmoid()
 
-    @one_op
     def leaky_relu(self, negative_slope: Any = 0.01) -> Self:
-        """x, times `negative_slope` where it is negative."""
-        return (self < 0).where(self * negative_slope, self)
+        """x, times `negative_slope` where it is not positive."""
+        return (self > 0).where(self, self * negative_slope)
 
-    @one_op
     def elu(self, alpha: Any = 1.0) -> Self:
         """x where positive, else alpha (exp(x) - 1)."""
         return (self > 0).where(self, (self > 0).where(0.0, self).expm1() * alpha)
 
-    @one_op
     def softplus(self, beta: Any = 1.0) -> Self:
         """log(1 + exp(beta x)) / beta."""
         x = self * beta
@@ -298,37 +240,30 @@ class Functions(Elementwise):
         result: Self = positive.where(x, 0.0) + positive.where(-x, x).exp().log1p()
         return result.div(beta)
 
-    @one_op
     def mish(self) -> Self:
         """x * tanh(softplus(x))."""
         return self * self.softplus().tanh()
 
-    @one_op
     def relu6(self) -> Self:
-        """Into [0, 6]."""
-        return self.clip(0, 6)
+        """Into [0, 6]; no gradient at the ends."""
+        return self.hardtanh(0, 6)
 
-    @one_op
     def hardtanh(self, min_val: Any = -1, max_val: Any = 1) -> Self:
-        """Into [min_val, max_val]."""
-        return self.clip(min_val, max_val)
+        """Into [min_val, max_val]; no gradient at the ends, where `clip` has one."""
+        return self.maximum(min_val).minimum(max_val)
 
-    @one_op
     def hardswish(self) -> Self:
         """x * relu6(x + 3) / 6."""
         return self * (self + 3).relu6() * (1 / 6)
 
-    @one_op
     def hardsigmoid(self) -> Self:
         """relu6(x + 3) / 6."""
         return (self + 3).relu6() * (1 / 6)
 
-    @one_op
     def softsign(self) -> Self:
         """x / (1 + |x|)."""
         return self / (self.abs() + 1)
 
-    @one_op
     def logsigmoid(self) -> Self:
         """log(sigmoid(x)), without overflow."""
         return -(-self).softplus()

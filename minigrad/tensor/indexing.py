@@ -20,10 +20,11 @@ from ..shape import broadcast_shapes, build
 from ..shape.shapetracker import ShapeTracker
 from ..uops import Ops, ScatterArg, UOp, sint
 from ..uops.symbolic import lt, ssimplify, vmax
-from .base import one_op
+from .base import composed, one_op
 from .creation import Creation
 
 
+@composed
 class Indexing(Creation):
     """See the module."""
 
@@ -244,7 +245,6 @@ class Indexing(Creation):
         coordinates = {a: index if a == axis else self._counter(m, a, self.ndim) for a, m in enumerate(index.shape)}
         return self._flat_index(coordinates)[0]
 
-    @one_op
     def gather(self, dim: int, index: Self) -> Self:
         """out[i][j][k] = x[index[i][j][k]][j][k] for axis 0, likewise for others. Outside of the axis it reads 0."""
         index = self._as_index(index)
@@ -258,7 +258,6 @@ class Indexing(Creation):
         """`gather` with the index first."""
         return self.gather(dim, index)
 
-    @one_op
     def index_select(self, dim: int, index: Self) -> Self:
         """The slices of an axis that a list of indices names."""
         return self._take({self._axis(dim, "index_select"): self._as_index(index)})
@@ -269,7 +268,6 @@ class Indexing(Creation):
             raise TypeError(f"index: expected a tensor of integers, got {index!r}")
         return item  # type: ignore[return-value]
 
-    @one_op
     def scatter(self, dim: int, index: Self, src: Any, reduce: str | None = None) -> Self:
         """A copy with out[index[i][j][k]][j][k] = src[i][j][k] for axis 0; reduce="add" adds, "multiply" multiplies.
 
@@ -295,7 +293,6 @@ class Indexing(Creation):
         """`scatter` with reduce="add"."""
         return self.scatter(dim, index, src, "add")
 
-    @one_op
     def scatter_reduce(self, dim: int, index: Self, src: Any, reduce: str, include_self: bool = True) -> Self:
         """sum, prod, mean, amax or amin of all that falls on an element, and of what was there if include_self."""
         if reduce not in ("sum", "prod", "mean", "amax", "amin"):
@@ -328,7 +325,6 @@ class Indexing(Creation):
 
     # ---- positions as values
 
-    @one_op
     def one_hot(self, num_classes: int) -> Self:
         """A new last axis with 1 at each element's index and 0 elsewhere, int32."""
         if self.dtype.is_float:
@@ -342,12 +338,10 @@ class Indexing(Creation):
         rows, columns = self.shape[-2:]
         return self._counter(columns, 1, 2) < self._counter(rows, 0, 2) + (diagonal + 1)
 
-    @one_op
     def tril(self, diagonal: int = 0) -> Self:
         """The lower triangle of the last two axes, 0 above a diagonal."""
         return self._below(diagonal, "tril").where(self, 0)
 
-    @one_op
     def triu(self, diagonal: int = 0) -> Self:
         """The upper triangle of the last two axes, 0 below a diagonal."""
         return self._below(diagonal - 1, "triu").where(0, self)

@@ -10,7 +10,7 @@ from typing import Any, Self
 from ..dtype import dtypes, promote, to_dtype
 from ..helpers import ALLOW_TF32
 from ..uops import Ops
-from .base import one_op
+from .base import composed
 from .indexing import Indexing
 
 
@@ -22,12 +22,12 @@ def spread(value: int | Sequence[int], n: int, what: str) -> tuple[int, ...]:
     return result
 
 
+@composed
 class Linalg(Indexing):
     """See the module."""
 
     __slots__ = ()
 
-    @one_op
     def matmul(self, other: Any, dtype: Any = None) -> Self:
         """(..., m, k) @ (..., k, n) -> (..., m, n), leading axes broadcast; vectors as in numpy. Halves accumulate in
         float32.
@@ -58,7 +58,7 @@ class Linalg(Indexing):
             return self._binary(Ops.AND, other).any(axis)
         if dtype is not None:
             target = to_dtype(dtype)
-            return (self._cast_lazily(target) * other._cast_lazily(target)).sum(axis, dtype=target)
+            return (self.cast(target) * other.cast(target)).sum(axis, dtype=target)
         if ALLOW_TF32 and self.dtype is dtypes.float32:
             self, other = self.tf32(), other.tf32()
         return (self * other).sum(axis, dtype=self.dtype)
@@ -85,7 +85,6 @@ class Linalg(Indexing):
     # ---- einsum
 
     @classmethod
-    @one_op
     def einsum(cls, formula: str, *operands: Any) -> Self:
         """A sum of products, axes named by letters: "ij,jk->ik"; "..." stands for axes that broadcast.
 
@@ -118,7 +117,6 @@ class Linalg(Indexing):
 
     # ---- windows
 
-    @one_op
     def conv2d(self, weight: Self, bias: Self | None = None, groups: int = 1, stride: int | Sequence[int] = 1,
                dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0) -> Self:
         """Cross-correlation: (batch, in, ...) with (out, in / groups, ...) -> (batch, out, ...), any number of
@@ -154,7 +152,6 @@ class Linalg(Indexing):
         result = x.cast(common)._multiplied_sum(w.cast(common), last).reshape(batch, outs, *outputs)
         return result if bias is None else result + bias.reshape(1, outs, *[1] * axes)
 
-    @one_op
     def conv_transpose2d(self, weight: Self, bias: Self | None = None, groups: int = 1, stride: int | Sequence[int] = 1,
                          dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0,
                          output_padding: int | Sequence[int] = 0) -> Self:
@@ -178,14 +175,12 @@ class Linalg(Indexing):
         around = [(d * (k - 1) - p, d * (k - 1) - p + e) for k, d, p, e in zip(kernel, dilations, pads, extra)]
         return x.pad([None, None, *around]).conv2d(w, bias, groups, 1, dilations)
 
-    @one_op
     def max_pool2d(self, kernel_size: int | Sequence[int] = 2, stride: int | Sequence[int] | None = None,
                    dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0) -> Self:
         """The largest element of each window over the last axes (two, or as many as kernel_size has)."""
         x, windows, axes = self._pooled("max_pool2d", kernel_size, stride, dilation, padding, self.dtype.min)
         return windows.max(tuple(range(-axes, 0)))
 
-    @one_op
     def avg_pool2d(self, kernel_size: int | Sequence[int] = 2, stride: int | Sequence[int] | None = None,
                    dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0,
                    count_include_pad: bool = True) -> Self:

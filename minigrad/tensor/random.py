@@ -19,7 +19,7 @@ from ..helpers import prod
 from ..runtime.device import Buffer
 from ..shape import build
 from ..uops import Ops, UOp, sint
-from .base import device_name, one_op
+from .base import composed, device_name
 from .creation import sizes
 from .linalg import Linalg
 
@@ -60,6 +60,7 @@ def _rounds(x0: UOp, x1: UOp, key: tuple[UOp, UOp, UOp]) -> tuple[UOp, UOp]:
     return x0, x1
 
 
+@composed
 class Random(Linalg):
     """See the module."""
 
@@ -103,7 +104,6 @@ class Random(Linalg):
         return target, device_name(device)
 
     @classmethod
-    @one_op
     def rand(cls, *shape: Any, dtype: Any = None, device: str | None = None, requires_grad: bool | None = None) -> Self:
         """Uniform numbers, 0 <= x < 1."""
         target, name = cls._target(dtype, device, "rand")
@@ -111,7 +111,6 @@ class Random(Linalg):
         return cls._wrap(_uniform(first, second, target), name, requires_grad)
 
     @classmethod
-    @one_op
     def uniform(cls, *shape: Any, low: float = 0.0, high: float = 1.0, dtype: Any = None, device: str | None = None,
                 requires_grad: bool | None = None) -> Self:
         """Uniform numbers, low <= x < high; integers if the dtype is one."""
@@ -120,7 +119,6 @@ class Random(Linalg):
         return (result if target.is_float else result.floor().cast(target)).requires_grad_(bool(requires_grad))
 
     @classmethod
-    @one_op
     def randn(cls, *shape: Any, dtype: Any = None, device: str | None = None,
               requires_grad: bool | None = None) -> Self:
         """Normal numbers of mean 0 and deviation 1, by Box and Muller."""
@@ -139,7 +137,6 @@ class Random(Linalg):
         return result.requires_grad_(bool(requires_grad))
 
     @classmethod
-    @one_op
     def randint(cls, *shape: Any, low: int = 0, high: int = 10, dtype: Any = None, device: str | None = None) -> Self:
         """Uniform integers, low <= x < high. ValueError if there are none or they do not fit the dtype."""
         target = dtypes.int32 if dtype is None else to_dtype(dtype)
@@ -199,12 +196,10 @@ class Random(Linalg):
         """`randn` of this tensor's shape and dtype."""
         return self.randn(*self.shape, dtype=dtype or self.dtype, device=self.device)
 
-    @one_op
     def bernoulli(self) -> Self:
         """1 with each element's probability, else 0."""
         return (self.rand(*self.shape, device=self.device) < self).cast(self.dtype)
 
-    @one_op
     def multinomial(self, num_samples: int = 1, replacement: bool = True) -> Self:
         """Positions drawn in proportion to weights along the last axis (of one or two), int32, with replacement."""
         if self.ndim not in (1, 2) or num_samples < 1 or not (replacement or num_samples == 1):

@@ -14,7 +14,7 @@ from ..dtype import DType, dtypes, promote, to_dtype
 from ..helpers import prod
 from ..shape import build
 from ..uops import Ops, UOp
-from .base import one_op
+from .base import composed
 from .functions import Functions
 
 Axes = int | Sequence[int] | None
@@ -22,6 +22,7 @@ NAMES = {Ops.ADD: "sum", Ops.MUL: "prod", Ops.MAX: "max"}  # in messages
 BLOCK = 32  # elements that a cumulative sum adds up by one triangle
 
 
+@composed
 class Reduce(Functions):
     """See the module."""
 
@@ -42,20 +43,12 @@ class Reduce(Functions):
     def sum(self, axis: Axes = None, keepdim: Any = False, dtype: Any = None) -> Self:
         """The sum over axes. `dtype` says in which dtype."""
         target = self._summed_dtype() if dtype is None else to_dtype(dtype)
-        return self._cast_lazily(target)._reduce(Ops.ADD, axis, keepdim)
+        return self.cast(target)._reduce(Ops.ADD, axis, keepdim)
 
     def prod(self, axis: Axes = None, keepdim: Any = False, dtype: Any = None) -> Self:
         """The product over axes."""
         target = self._summed_dtype() if dtype is None else to_dtype(dtype)
-        return self._cast_lazily(target)._reduce(Ops.MUL, axis, keepdim)
-
-    def _cast_lazily(self, dtype: DType) -> Self:
-        """A cast that is part of the op that follows, also in eager mode."""
-        if dtype is self.dtype:
-            return self
-        result = self._wrap(build.cast(self._node, dtype), self.device)
-        result._requires_grad = self._requires_grad if dtype.is_float else None
-        return result
+        return self.cast(target)._reduce(Ops.MUL, axis, keepdim)
 
     def max(self, axis: Axes = None, keepdim: Any = False) -> Self:
         """The largest element; NaN if there is one. ValueError if there are no elements to choose from."""
@@ -67,7 +60,6 @@ class Reduce(Functions):
         if any(self.shape[a] == 0 for a in axes) and all(n != 0 for a, n in enumerate(self.shape) if a not in axes):
             raise ValueError(f"{what}: shape {self.shape} has no elements along {axes}")
 
-    @one_op
     def min(self, axis: Axes = None, keepdim: Any = False) -> Self:
         """The smallest element; NaN if there is one. ValueError if there are no elements to choose from."""
         self._require_elements(axis, "min")
@@ -77,18 +69,17 @@ class Reduce(Functions):
 
     def any(self, axis: Axes = None, keepdim: Any = False) -> Self:
         """True if an element is not 0."""
-        return self._cast_lazily(dtypes.bool)._reduce(Ops.MAX, axis, keepdim)
+        return self.cast(dtypes.bool)._reduce(Ops.MAX, axis, keepdim)
 
     def all(self, axis: Axes = None, keepdim: Any = False) -> Self:
         """True if no element is 0."""
-        return self._cast_lazily(dtypes.bool)._reduce(Ops.MUL, axis, keepdim)
+        return self.cast(dtypes.bool)._reduce(Ops.MUL, axis, keepdim)
 
-    @one_op
     def mean(self, axis: Axes = None, keepdim: Any = False) -> Self:
         """The average; integers give the default float. float16 and bfloat16 are summed in float32 and rounded once."""
-        x = self if self.dtype.is_float else self._cast_lazily(dtypes.default_float)
+        x = self if self.dtype.is_float else self.cast(dtypes.default_float)
         wide = dtypes.float32 if x.dtype.itemsize < 4 else x.dtype
-        total = x._cast_lazily(wide).sum(axis, keepdim)
+        total = x.cast(wide).sum(axis, keepdim)
         return total.div(self._count(axis)).cast(x.dtype)
 
     def _count(self, axis: Axes) -> Any:
@@ -96,20 +87,18 @@ class Reduce(Functions):
         n = prod(self.shape[a] for a in self._axes(axis, "mean"))
         return n if isinstance(n, UOp) else float(n)
 
-    @one_op
     def var(self, axis: Axes = None, keepdim: Any = False, correction: Any = 1) -> Self:
         """The mean squared distance from the mean, divided by n - correction (NaN or inf where that is not positive).
         """
-        x = self if self.dtype.is_float else self._cast_lazily(dtypes.default_float)
+        x = self if self.dtype.is_float else self.cast(dtypes.default_float)
         wide = dtypes.float32 if x.dtype.itemsize < 4 else x.dtype
-        x = x._cast_lazily(wide)
+        x = x.cast(wide)
         centred = x - x.mean(axis, keepdim=True)
         n = self._count(axis)
         divisor = max(n - correction, 0.0) if isinstance(n, float) else n - correction
         total = (centred * centred).sum(axis, keepdim).div(divisor)
         return total.cast(self.dtype) if self.dtype.is_float else total
 
-    @one_op
     def std(self, axis: Axes = None, keepdim: Any = False, correction: Any = 1) -> Self:
         """The square root of `var`."""
         return self.var(axis, keepdim, correction).sqrt()
@@ -124,7 +113,6 @@ class Reduce(Functions):
 
     # ---- positions
 
-    @one_op
     def argmax(self, axis: int | None = None, keepdim: Any = False) -> Self:
         """The first position of the largest element (of the first NaN if there is one), int32. ValueError if there is
         none.
@@ -148,21 +136,18 @@ class Reduce(Functions):
         result = last - found
         return result if keepdim and self.ndim else result.squeeze(a)
 
-    @one_op
     def argmin(self, axis: int | None = None, keepdim: Any = False) -> Self:
         """The first position of the smallest element (of the first NaN if there is one), int32."""
         return self._reversed_order().argmax(axis, keepdim)
 
     # ---- exponentials
 
-    @one_op
     def softmax(self, axis: int = -1, dtype: Any = None) -> Self:
         """exp(x) / sum(exp(x)) along an axis, shifted by the maximum so that nothing overflows."""
         x = self._float(dtype)
         e = x._shifted(axis).exp()
         return e * e.sum(axis, keepdim=True).reciprocal()  # one division per row, not one per element
 
-    @one_op
     def log_softmax(self, axis: int = -1, dtype: Any = None) -> Self:
         """log(softmax(x)), without leaving the logarithms."""
         shifted = self._float(dtype)._shifted(axis)
@@ -170,14 +155,13 @@ class Reduce(Functions):
 
     def _float(self, dtype: Any = None) -> Self:
         if dtype is not None:
-            return self._cast_lazily(to_dtype(dtype))
-        return self if self.dtype.is_float else self._cast_lazily(dtypes.default_float)
+            return self.cast(to_dtype(dtype))
+        return self if self.dtype.is_float else self.cast(dtypes.default_float)
 
     def _shifted(self, axis: Axes) -> Self:
         """x minus its maximum; the maximum cancels out of what follows, so no gradient flows through it."""
         return self - self._reduce(Ops.MAX, axis, keepdim=True).detach()
 
-    @one_op
     def logsumexp(self, axis: Axes = None, keepdim: Any = False) -> Self:
         """log(sum(exp(x))); -inf of nothing."""
         x = self._float()
@@ -189,17 +173,14 @@ class Reduce(Functions):
 
     # ---- cumulative
 
-    @one_op
     def cumsum(self, axis: int = 0) -> Self:
         """Running sums along an axis."""
-        return self._cast_lazily(self._summed_dtype())._cumulative(Ops.ADD, axis, "cumsum")
+        return self.cast(self._summed_dtype())._cumulative(Ops.ADD, axis, "cumsum")
 
-    @one_op
     def cumprod(self, axis: int = 0) -> Self:
         """Running products along an axis."""
-        return self._cast_lazily(self._summed_dtype())._cumulative(Ops.MUL, axis, "cumprod")
+        return self.cast(self._summed_dtype())._cumulative(Ops.MUL, axis, "cumprod")
 
-    @one_op
     def cummax(self, axis: int = 0) -> Self:
         """Running maxima along an axis."""
         return self._cumulative(Ops.MAX, axis, "cummax")

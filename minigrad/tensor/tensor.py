@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import reduce
 from typing import Any, Self
 
 import numpy as np
@@ -35,6 +36,10 @@ class Tensor(Functional):
     __slots__ = ()
 
     no_grad = staticmethod(no_grad)
+
+    def sequential(self, layers: Iterable[Callable[[Any], Any]]) -> Any:
+        """Each layer applied to the result of the one before."""
+        return reduce(lambda x, layer: layer(x), layers, self)
 
     # ---- values
 
