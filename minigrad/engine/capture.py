@@ -169,6 +169,15 @@ class Describer:
 
 # ---- the graph
 
+Places = list[tuple[int, int, int]]     # where a graph uses memory: (segment, launch, slot)
+
+
+def buffer_of(tensor: Any) -> Buffer:
+    """The memory of a realized tensor."""
+    buffer: Buffer = split_view(tensor.uop)[0].arg
+    return buffer
+
+
 @dataclass(eq=False, slots=True)
 class Output:
     """Fresh memory that outlives a replay: where launches use it, and its references when nobody else holds it."""
@@ -176,8 +185,8 @@ class Output:
     number: int
     buffer: Buffer
     node: UOp
-    places: list[tuple[int, int, int]]      # (segment, launch, slot)
-    parts: list[tuple[int, list[tuple[int, int, int]]]]
+    places: Places
+    parts: list[tuple[int, Places]]
     idle: tuple[int, int] = (0, 0)
 
     def count(self) -> tuple[int, int]:
@@ -192,8 +201,7 @@ class Captured:
     result: Any
     buffers: list[Buffer]
     segments: list[GraphRunner | tuple[int, int]]
-    inputs: list[tuple[int, int, list[tuple[int, int, int]]]]       # (argument, number, places)
-    carried: list[tuple[Holder, int, list[tuple[int, int, int]]]]   # as inputs: what the last call left in a place
+    inputs: list[tuple[int | Holder, int, Places]]  # (argument, or where the last call left it; number; places)
     outputs: list[Output]
     states: list[State]
     constants: dict[str, int]
@@ -249,7 +257,7 @@ class Captured:
         pending = [tensor for tensor in guarding.lazy_tensors() if tensor.uop not in self.harmless]
         if not pending:
             return
-        written = {split_view(arguments[i].uop)[0].arg for i in self.overwritten_arguments} | self.overwritten
+        written = {buffer_of(arguments[i]) for i in self.overwritten_arguments} | self.overwritten
         for tensor in pending:
             if any(u.op is Ops.BUFFER and u.arg in written for u in value_order([tensor.uop])):
                 tensor.realize()
@@ -276,26 +284,23 @@ class Captured:
     def _replacements(self, arguments: list[Any]) -> dict[int, dict[tuple[int, int], Buffer]]:
         """By segment: the buffers that take the place of the recorded ones."""
         replaced: dict[int, dict[tuple[int, int], Buffer]] = {}
-        for index, number, places in self.inputs:
-            buffer = split_view(arguments[index].uop)[0].arg
-            if buffer is not self.buffers[number]:
-                for segment, launch, slot in places:
-                    replaced.setdefault(segment, {})[launch, slot] = buffer
-        for holder, _, places in self.carried:
-            buffer = split_view(holder.tensor.uop)[0].arg
+
+        def put(buffer: Buffer, places: Places) -> None:
             for segment, launch, slot in places:
                 replaced.setdefault(segment, {})[launch, slot] = buffer
+
+        for source, number, places in self.inputs:
+            buffer = buffer_of(arguments[source] if isinstance(source, int) else source.tensor)
+            if buffer is not self.buffers[number]:
+                put(buffer, places)
         for output in self.outputs:
             if output.count() != output.idle:
                 self._renew(output)
             if output.buffer is not self.buffers[output.number]:
-                for segment, launch, slot in output.places:
-                    replaced.setdefault(segment, {})[launch, slot] = output.buffer
+                put(output.buffer, output.places)
                 for number, places in output.parts:
                     part = self.buffers[number]
-                    moved = output.buffer.view(part.shape, part.dtype, part.offset)
-                    for segment, launch, slot in places:
-                        replaced.setdefault(segment, {})[launch, slot] = moved
+                    put(output.buffer.view(part.shape, part.dtype, part.offset), places)
         return replaced
 
     def _renew(self, output: Output) -> None:
@@ -306,14 +311,9 @@ class Captured:
         output.idle = output.count()
 
     def _buffer(self, number: int, arguments: list[Any]) -> Buffer:
-        for index, known, _ in self.inputs:
+        for source, known, _ in self.inputs:
             if known == number:
-                buffer: Buffer = split_view(arguments[index].uop)[0].arg
-                return buffer
-        for holder, known, _ in self.carried:
-            if known == number:
-                carried: Buffer = split_view(holder.tensor.uop)[0].arg
-                return carried
+                return buffer_of(arguments[source] if isinstance(source, int) else source.tensor)
         output = self.by_number.get(number)
         return self.buffers[number] if output is None else output.buffer
 
@@ -428,9 +428,8 @@ def capture(recording: Recording, guards: Guards, result: Any, states: list[Stat
         guards=guards, result=result, buffers=buffers, segments=segments, outputs=[], states=states,
         pins=pins, wrap=wrap, host=_host_written(recording, buffers), recording=recording, expected=expected,
         given=given,
-        inputs=[(m.which, number, places[number]) for number, m in enumerate(recording.memory) if m.kind == "argument"],
-        carried=[(holders[m.which], number, places[number]) for number, m in enumerate(recording.memory)
-                 if m.kind == "state"],
+        inputs=[(m.which if m.kind == "argument" else holders[m.which], number, places[number])
+                for number, m in enumerate(recording.memory) if m.kind in ("argument", "state")],
         constants={name: value for step in recording.steps for name, value in step.variables if name not in given},
         pinned=frozenset(m.buffer for m in recording.memory if m.kind == "fixed" and m.buffer is not None),
         operations=ssum(step.program.spec.operations for step in recording.steps if step.program is not None),
@@ -461,10 +460,10 @@ def _host_written(recording: Recording, buffers: list[Buffer]) -> list[tuple[Buf
 
 
 def _segments(recording: Recording, buffers: list[Buffer]
-              ) -> tuple[list[GraphRunner | tuple[int, int]], list[list[tuple[int, int, int]]]]:
+              ) -> tuple[list[GraphRunner | tuple[int, int]], list[Places]]:
     """Runs of launches of one device as graphs, copies between devices; and where each memory is used."""
     segments: list[GraphRunner | tuple[int, int]] = []
-    places: list[list[tuple[int, int, int]]] = [[] for _ in buffers]
+    places: list[Places] = [[] for _ in buffers]
     launches: list[Launch] = []
     device: Device | None = None
 
@@ -490,13 +489,7 @@ def _segments(recording: Recording, buffers: list[Buffer]
 
 
 def flatten(description: Any) -> list[Any]:
-    """The leaves of a description."""
-    leaves: list[Any] = []
-    stack = [description]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, Many):
-            stack.extend(item.items)
-        else:
-            leaves.append(item)
-    return leaves
+    """The leaves of a description, in order."""
+    if isinstance(description, Many):
+        return [leaf for item in description.items for leaf in flatten(item)]
+    return [description]

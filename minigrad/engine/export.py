@@ -32,7 +32,7 @@ from ..runtime.compiler import language_features
 from ..runtime.device import get_device
 from ..runtime.disk import PathLike, write_atomically
 from ..runtime.memory import align_up
-from .capture import Captured, Made, Many
+from .capture import Captured, Made, flatten
 from .saved import Contents, GraphError, contents
 
 DIALECT = language_features("gcc", 12)      # what gcc reads, clang does too
@@ -77,7 +77,7 @@ class Writer:
         self.fields: dict[int, str] = {}                # of the struct, by number of memory
         for number, path in sorted(found.names.items()):
             self.fields[number] = self._identifier(path)
-        self.outputs = [leaf for leaf in leaves(found.result) if isinstance(leaf, Made)]
+        self.outputs = [leaf for leaf in flatten(found.result) if isinstance(leaf, Made)]
         self.direct: dict[int, int] = {}                # memory that is the caller's: number of the output
         for i, leaf in enumerate(self.outputs):
             if leaf.tracker is not None and not leaf.tracker.is_contiguous:
@@ -334,13 +334,6 @@ int {stem}_run({arguments}) {{
 {read}{places}    return graph;
 }}
 """
-
-
-def leaves(description: Any) -> list[Any]:
-    """The leaves of a result, in order."""
-    if isinstance(description, Many):
-        return [leaf for item in description.items for leaf in leaves(item)]
-    return [description]
 
 
 def dims(shape: tuple[Any, ...]) -> str:

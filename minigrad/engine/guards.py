@@ -11,14 +11,15 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from operator import attrgetter, getitem, is_
+from operator import attrgetter, getitem, is_, setitem
 from typing import Any
 
 SCALARS = (int, float, bool, str, bytes, complex, types.NoneType, types.EllipsisType)
 
-Place = tuple[str, int, Any]    # kind, id of the container, key
+Place = tuple[int, Any]    # id of the container, key
 
 MISSING = object()
+GONE = (KeyError, IndexError, AttributeError, ValueError)     # what reading a place raises that is no more
 
 
 class _Nothing:
@@ -30,12 +31,7 @@ class _Nothing:
 _NOTHING = _Nothing()
 
 
-def _nothing() -> None:
-    return None
-
-
 _node_of = attrgetter("_node")
-_contents_of = attrgetter("cell_contents")
 
 
 class _NoTensor:
@@ -61,11 +57,47 @@ class Jitted:
     function: Callable[..., Any]
 
 
+class Entries:
+    """Places that are read in one way, `read(container, key)` is the value, and changed in one way."""
+
+    def __init__(self, read: Callable[[Any, Any], Any], write: Callable[[Any, Any, Any], object]) -> None:
+        self.read, self.write = read, write
+        self.containers: list[Any] = []
+        self.keys: list[Any] = []
+        self.values: list[Any] = []
+        self.paths: list[str] = []
+
+    def add(self, container: Any, key: Any, value: Any, path: str) -> int:
+        """The number of a new entry."""
+        self.containers.append(container)
+        self.keys.append(key)
+        self.values.append(value)
+        self.paths.append(path)
+        return len(self.values) - 1
+
+    def hold(self) -> bool:
+        return all(map(is_, map(self.read, self.containers, self.keys), self.values))
+
+    def changed(self, scalars: bool) -> str | None:
+        for i, (container, key, value) in enumerate(zip(self.containers, self.keys, self.values)):
+            try:
+                now = self.read(container, key)
+            except GONE:
+                return f"{self.paths[i]} is gone"
+            if now is not value:
+                if not _same(now, value):
+                    if scalars and _is_tensor(now, value):
+                        continue
+                    return _was(self.paths[i], value, now)
+                self.values[i] = now
+        return None
+
+
 @dataclass(eq=False, slots=True)
 class Holder:
-    """A place that holds a tensor: `kind` item, cell or attribute; its entry among those guards, and the tensor's."""
+    """A place that holds a tensor: its entry among guards, and the tensor's."""
 
-    kind: str
+    entries: Entries
     container: Any
     key: Any
     entry: int
@@ -75,50 +107,34 @@ class Holder:
     reset: bool = False     # somebody fills it anew before each call
 
     @property
-    def place(self) -> tuple[int, Any]:
+    def place(self) -> Place:
         return id(self.container), self.key
-
-    def put(self, tensor: Any) -> None:
-        """Makes the place hold another tensor."""
-        if self.kind == "item":
-            self.container[self.key] = tensor
-        elif self.kind == "cell":
-            self.container.cell_contents = tensor
-        else:
-            setattr(self.container, self.key, tensor)
-        self.tensor = tensor
 
 
 class Guards:
-    """Entries `container[key] is value`, `tensor._node is node`, `len(container) == n`, and a few that need a call."""
+    """Entries `container[key] is value`, `container.key is value` (contents of cells too), `tensor._node is node`,
+    `len(container) == n`, and a few that need a call."""
 
     def __init__(self) -> None:
-        self.containers: list[Any] = []
-        self.keys: list[Any] = []
-        self.values: list[Any] = []
-        self.paths: list[str] = []
-        self.cells: list[Any] = []
-        self.contents: list[Any] = []
-        self.cell_paths: list[str] = []
+        self.items = Entries(getitem, setitem)
+        self.attributes = Entries(getattr, setattr)
         self.tensors: list[Any] = []
         self.nodes: list[Any] = []
         self.tensor_paths: list[str] = []
         self.sized: list[Any] = []
         self.lengths: list[int] = []
         self.sized_paths: list[str] = []
-        self.calls: list[list[Any]] = []        # [a function, what it gives, path]
+        self.calls: list[tuple[Callable[[], Any], Any, str]] = []       # a function, what it gives, path
         self.holders: list[Holder] = []
-        self.index: dict[Place, int] = {}       # of item, cell and attribute entries
+        self.index: dict[Place, tuple[Entries, int]] = {}
 
     def hold(self) -> bool:
         """The fast question: True if nothing changed. False may still mean that equal values replaced each other."""
         try:
-            return (all(map(is_, map(getitem, self.containers, self.keys), self.values))
-                    and all(map(is_, map(_node_of, self.tensors), self.nodes))
-                    and all(map(is_, map(_contents_of, self.cells), self.contents))
-                    and list(map(len, self.sized)) == self.lengths
+            return (self.items.hold() and all(map(is_, map(_node_of, self.tensors), self.nodes))
+                    and self.attributes.hold() and list(map(len, self.sized)) == self.lengths
                     and (not self.calls or all(_same(read(), expected) for read, expected, _ in self.calls)))
-        except (KeyError, IndexError, AttributeError, ValueError):
+        except GONE:
             return False
 
     def changed(self, scalars: bool = False) -> str | None:
@@ -126,40 +142,22 @@ class Guards:
 
         Equal scalars take each other's place.
         """
-        for i, (container, key, value) in enumerate(zip(self.containers, self.keys, self.values)):
-            try:
-                now = container[key]
-            except (KeyError, IndexError):
-                return f"{self.paths[i]} is gone"
-            if now is not value:
-                if not _same(now, value):
-                    if scalars and _is_tensor(now, value):
-                        continue
-                    return _was(self.paths[i], value, now)
-                self.values[i] = now
-        for i, (cell, value) in enumerate(zip(self.cells, self.contents)):
-            try:
-                now = cell.cell_contents
-            except ValueError:
-                return f"{self.cell_paths[i]} is gone"
-            if now is not value:
-                if not _same(now, value):
-                    if scalars and _is_tensor(now, value):
-                        continue
-                    return _was(self.cell_paths[i], value, now)
-                self.contents[i] = now
+        if (reason := self.items.changed(scalars)) is not None:
+            return reason
         for tensor, node, path in zip(self.tensors, self.nodes, self.tensor_paths):
             if tensor._node is not node and not scalars:
                 return f"{path} is not the buffer that it was"
         for container, length, path in zip(self.sized, self.lengths, self.sized_paths):
             if len(container) != length:
                 return f"len({path}) was {length}, is {len(container)}"
+        if (reason := self.attributes.changed(scalars)) is not None:
+            return reason
         for read, expected, path in self.calls:
             try:
                 now = read()
-            except (AttributeError, ValueError, KeyError):
+            except GONE:
                 return f"{path} is gone"
-            if not _same(now, expected) and not (scalars and _is_tensor(now, expected)):
+            if not _same(now, expected):
                 return _was(path, expected, now)
         return None
 
@@ -169,21 +167,10 @@ class Guards:
 
     def value_at(self, place: Place) -> Any:
         """What is expected at a place; MISSING where it is not guarded."""
-        entry = self.index.get(place)
-        if entry is None:
+        if place not in self.index:
             return MISSING
-        if place[0] == "attribute":
-            return self.calls[entry][1]
-        return (self.values if place[0] == "item" else self.contents)[entry]
-
-    def _expect(self, place: Place, value: Any) -> None:
-        kind, entry = place[0], self.index[place]
-        if kind == "item":
-            self.values[entry] = value
-        elif kind == "cell":
-            self.contents[entry] = value
-        else:
-            self.calls[entry][1] = value
+        entries, entry = self.index[place]
+        return entries.values[entry]
 
     def expect_start(self, start: Guards, last: Guards | None) -> None:
         """These are the guards at the end of a call, `start` those at its start, `last` those at the end of the call
@@ -193,9 +180,10 @@ class Guards:
             found, left = start.value_at(place), self.value_at(place)
             if found is MISSING or _same(found, left) or (last is not None and _same(last.value_at(place), found)):
                 continue
-            self._expect(place, found)
+            entries, entry = self.index[place]
+            entries.values[entry] = found
             for holder in self.holders:
-                if holder.tensor is left and (holder.kind, *holder.place) == place:
+                if holder.tensor is left and holder.place == place:
                     holder.reset = True
         for holder in self.holders:
             if holder.reset:
@@ -205,22 +193,17 @@ class Guards:
         """The tensor that a call left in a place is not looked at again."""
         if all(other.reset for other in self.holders if other.tensor is holder.tensor):
             self.tensors[holder.tensor_entry], self.nodes[holder.tensor_entry] = _NOTHING, None
-            for place, entry in self.index.items():
-                if place[0] == "attribute" and place[1] == id(holder.tensor):
-                    self.calls[entry] = [_nothing, None, ""]
+            for (container, _), (entries, entry) in self.index.items():
+                if container == id(holder.tensor):
+                    entries.containers[entry], entries.keys[entry], entries.values[entry] = _NOTHING, "_node", None
 
     def rebind(self, holder: Holder, tensor: Any) -> None:
         """Puts another tensor into a place, and expects it there from now on unless the place is reset."""
-        holder.put(tensor)
-        if holder.reset:
-            return
-        if holder.kind == "item":
-            self.values[holder.entry] = tensor
-        elif holder.kind == "cell":
-            self.contents[holder.entry] = tensor
-        else:
-            self.calls[holder.entry][1] = tensor
-        self.tensors[holder.tensor_entry], self.nodes[holder.tensor_entry] = tensor, tensor._node
+        holder.entries.write(holder.container, holder.key, tensor)
+        holder.tensor = tensor
+        if not holder.reset:
+            holder.entries.values[holder.entry] = tensor
+            self.tensors[holder.tensor_entry], self.nodes[holder.tensor_entry] = tensor, tensor._node
 
 
 def _was(path: str, then: Any, now: Any) -> str:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from . import guards as guarding
-from .guards import MISSING, SCALARS, Guards, Holder, Jitted
+from .guards import MISSING, SCALARS, Entries, Guards, Holder, Jitted
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 SHOWN = tuple(PACKAGE + part for part in ("nn", "blas"))  # parts of this package that are written like a user's code
@@ -78,32 +78,40 @@ class CodeTracer:
         return {code: space for code, space in self.seen.items() if is_users(code)}
 
 
-def names_in(codes: Iterable[types.CodeType]) -> set[str]:
-    """Every name and string that the code mentions, in nested functions too."""
-    return _all_names(codes, lambda code: frozenset())
-
-
-def read_names_in(codes: Iterable[types.CodeType]) -> set[str]:
-    """Those that may read data: all but the attributes that are only called."""
-    return _all_names(codes, method_names)
-
-
-def _all_names(codes: Iterable[types.CodeType], without: Callable[[types.CodeType], frozenset[str]]) -> set[str]:
-    names: set[str] = set()
+def _with_nested(codes: Iterable[types.CodeType]) -> Iterator[types.CodeType]:
+    """The code, and that of functions defined in it."""
     stack = list(codes)
     while stack:
         code = stack.pop()
-        names.update(set(code.co_names) - without(code))
-        names.update(code.co_freevars)
+        yield code
+        stack.extend(constant for constant in code.co_consts if isinstance(constant, types.CodeType))
+
+
+def _operations(code: types.CodeType) -> Iterator[tuple[int, int]]:
+    """(operation, argument) of each instruction."""
+    words, extended = code.co_code, 0
+    for operation, argument in zip(words[::2], words[1::2]):
+        argument |= extended
+        extended = argument << 8 if operation == EXTENDED_ARG else 0
+        yield operation, argument
+
+
+def names_in(codes: Iterable[types.CodeType]) -> tuple[set[str], set[str]]:
+    """Every name and string that the code mentions, in nested functions too; and those that may read data: all but the
+    attributes that are only called.
+    """
+    names: set[str] = set()
+    read: set[str] = set()
+    for code in _with_nested(codes):
+        words = set(code.co_freevars)
         for constant in code.co_consts:
-            if isinstance(constant, str):
-                if constant.isidentifier():
-                    names.add(constant)
-            elif isinstance(constant, types.CodeType):
-                stack.append(constant)
+            if isinstance(constant, str) and constant.isidentifier():
+                words.add(constant)
             elif isinstance(constant, tuple):
-                names.update(x for x in constant if isinstance(x, str))
-    return names
+                words.update(x for x in constant if isinstance(x, str))
+        names |= words.union(code.co_names)
+        read |= words.union(set(code.co_names) - method_names(code))
+    return names, read
 
 
 @functools.lru_cache(1 << 12)
@@ -111,10 +119,7 @@ def method_names(code: types.CodeType) -> frozenset[str]:
     """Attributes that the code only calls (`x.step()`): where such a name holds a number, it is not read."""
     called: set[str] = set()
     read: set[str] = set()
-    words, extended = code.co_code, 0
-    for operation, argument in zip(words[::2], words[1::2]):
-        argument |= extended
-        extended = argument << 8 if operation == EXTENDED_ARG else 0
+    for operation, argument in _operations(code):
         if operation == LOAD_METHOD:  # from 3.12 on: an attribute whose lowest bit is set
             called.add(code.co_names[argument])
         elif operation == LOAD_ATTR:
@@ -126,20 +131,10 @@ def method_names(code: types.CodeType) -> frozenset[str]:
 @functools.lru_cache(1 << 12)
 def global_names(code: types.CodeType) -> frozenset[str]:
     """The names that the code, or a function defined in it, looks up as globals."""
-    names: set[str] = set()
-    stack = [code]
-    while stack:
-        inner = stack.pop()
-        words, extended = inner.co_code, 0
-        for operation, argument in zip(words[::2], words[1::2]):
-            argument |= extended
-            extended = argument << 8 if operation == EXTENDED_ARG else 0
-            if operation == LOAD_GLOBAL:  # its lowest bit says whether a call follows
-                names.add(inner.co_names[argument >> 1])
-            elif operation == LOAD_NAME:
-                names.add(inner.co_names[argument])
-        stack.extend(constant for constant in inner.co_consts if isinstance(constant, types.CodeType))
-    return frozenset(names)
+    # the lowest bit of LOAD_GLOBAL's argument says whether a call follows
+    return frozenset(inner.co_names[argument >> 1 if operation == LOAD_GLOBAL else argument]
+                     for inner in _with_nested([code]) for operation, argument in _operations(inner)
+                     if operation in (LOAD_GLOBAL, LOAD_NAME))
 
 
 class TooManyValues(Exception):
@@ -152,8 +147,7 @@ class Walk:
     def __init__(self, codes: dict[types.CodeType, dict[str, Any]] | None) -> None:
         self.static = codes is None
         self.codes = dict(codes or {})
-        self.names = names_in(self.codes)
-        self.read_names = read_names_in(self.codes)
+        self.names, self.read_names = names_in(self.codes)
         self.guards = Guards()
         self.seen: dict[int, Any] = {}
         self.tensor_entries: dict[int, int] = {}
@@ -174,7 +168,7 @@ class Walk:
             if not self.static or len(self.codes) == before:
                 return self.guards
             # more code was found: names that it mentions open more attributes, so look at everything again
-            self.names, self.read_names = names_in(self.codes), read_names_in(self.codes)
+            self.names, self.read_names = names_in(self.codes)
             self.guards, self.seen, self.tensor_entries = Guards(), {}, {}
             self.edges, self.class_edges, self.classes = set(), set(), set()
 
@@ -187,29 +181,23 @@ class Walk:
         self.edges.add((id(container), key))
         if len(self.edges) + len(self.seen) > MOST_VALUES:
             raise TooManyValues(path)
-        guards = self.guards
-        guards.containers.append(container)
-        guards.keys.append(key)
-        guards.values.append(value)
-        guards.paths.append(path)
-        guards.index["item", id(container), key] = len(guards.values) - 1
-        self._hold("item", container, key, len(guards.values) - 1, value, path)
-        self.stack.append((value, path))
+        self._guard(self.guards.items, container, key, value, path)
 
     def _call(self, read: Callable[[], Any], value: Any, path: str) -> None:
-        self.guards.calls.append([read, value, path])
+        self.guards.calls.append((read, value, path))
         self.stack.append((value, path))
 
     def _attribute(self, container: Any, name: str, value: Any, path: str) -> None:
-        """An attribute that lies in a slot."""
-        self._call(functools.partial(getattr, container, name), value, path)
-        self.guards.index["attribute", id(container), name] = len(self.guards.calls) - 1
-        self._hold("attribute", container, name, len(self.guards.calls) - 1, value, path)
+        """An attribute that lies in a slot, or what a cell holds."""
+        self._guard(self.guards.attributes, container, name, value, path)
 
-    def _hold(self, kind: str, container: Any, key: Any, entry: int, value: Any, path: str) -> None:
+    def _guard(self, entries: Entries, container: Any, key: Any, value: Any, path: str) -> None:
+        entry = entries.add(container, key, value, path)
+        self.guards.index[id(container), key] = entries, entry
         if isinstance(value, guarding.tensor_type) and not isinstance(container, types.MappingProxyType):
             index = self._tensor(value, path)
-            self.guards.holders.append(Holder(kind, container, key, entry, value, index, path))
+            self.guards.holders.append(Holder(entries, container, key, entry, value, index, path))
+        self.stack.append((value, path))
 
     def _length(self, container: Any, path: str) -> None:
         self.guards.sized.append(container)
@@ -281,18 +269,13 @@ class Walk:
         name = function.__qualname__.rpartition(".")[2]
         for attribute in ("__defaults__", "__kwdefaults__"):
             if (defaults := getattr(function, attribute)) is not None:
-                self._call(functools.partial(getattr, function, attribute), defaults, f"{name}'s defaults")
+                self._attribute(function, attribute, defaults, f"{name}'s defaults")
         for cell, free in zip(function.__closure__ or (), function.__code__.co_freevars):
             try:
                 contents = cell.cell_contents
             except ValueError:  # not yet assigned
                 continue
-            self.guards.cells.append(cell)
-            self.guards.contents.append(contents)
-            self.guards.cell_paths.append(free)
-            self.guards.index["cell", id(cell), 0] = len(self.guards.cells) - 1
-            self._hold("cell", cell, 0, len(self.guards.cells) - 1, contents, free)
-            self.stack.append((contents, free))
+            self._attribute(cell, "cell_contents", contents, free)
 
     def _globals(self, code: types.CodeType, space: dict[str, Any]) -> None:
         for name in global_names(code):

@@ -32,7 +32,7 @@ from ..runtime.safetensors import SafetensorsError, TensorInfo, parse, write_hea
 from ..shape.build import split_view
 from ..uops import Ops, UOp
 from . import guards as guarding
-from .capture import Captured, Expected, Kept, Made, Many, Value, capture, unbind
+from .capture import Captured, Expected, Kept, Made, Many, Value, buffer_of, capture, unbind
 from .guards import Guards
 from .realize import recorder
 from .recording import Memory, Recording, Step
@@ -84,11 +84,13 @@ def contents(captured: Captured) -> Contents:
     if len(devices) != 1 or any(step.program is None for step in recording.steps):
         raise GraphError(f"the graph computes on {', '.join(sorted(devices)) or 'no device'}: expected one device")
     filled = {state.holder.place: state.made for state in captured.states}
-    for holder, number, _ in captured.carried:
+    for holder, number, _ in captured.inputs:
+        if isinstance(holder, int):
+            continue
         made = filled[holder.place]
         if not isinstance(made, Made) or made.number != number:
             raise GraphError(f"{holder.path} gets other memory in each call: assign to it in place, with .assign()")
-        memory[number] = replace(memory[number], kind="fixed", which=None, buffer=base_buffer(holder.tensor))
+        memory[number] = replace(memory[number], kind="fixed", which=None, buffer=buffer_of(holder.tensor))
     for i, expected in enumerate(captured.expected):
         if i in captured.pins or any(
                 m.root is not None and (memory[m.root].kind, memory[m.root].which) == ("argument", i) for m in memory):
@@ -101,12 +103,6 @@ def contents(captured: Captured) -> Contents:
     found.result = _portable(captured.result, found)
     _name_memory(found)
     return found
-
-
-def base_buffer(tensor: Any) -> Buffer:
-    """The memory of a realized tensor."""
-    buffer: Buffer = split_view(tensor.uop)[0].arg
-    return buffer
 
 
 def _portable(description: Any, found: Contents) -> Any:
@@ -299,7 +295,7 @@ def _build(plan: dict[str, Any], mapped: MappedFile, stored: Mapping[str, Tensor
 def _given(name: str, value: Any, shape: tuple[int, ...], dtype: DType, device: str) -> Buffer:
     """The memory of a weight that the caller passes."""
     is_array = isinstance(value, np.ndarray)
-    buffer = Buffer.from_numpy(value, device=device) if is_array else base_buffer(value.contiguous().realize())
+    buffer = Buffer.from_numpy(value, device=device) if is_array else buffer_of(value.contiguous().realize())
     if (buffer.size, buffer.dtype, buffer.device) != (prod(shape), dtype, device):
         raise GraphError(f"weight {name!r}: expected {dtype.name} of shape {shape} on {device}, got {buffer!r}")
     return buffer
@@ -337,7 +333,7 @@ class LoadedGraph:
                 raise ValueError(f"{self.name}: variable {name} is {given[name]!r}, expected {low} to {high}")
         tensors = [self._fitting(i, tensor, expected)
                    for i, (tensor, expected) in enumerate(zip(tensors, self.captured.expected))]
-        buffers = [base_buffer(tensor) for tensor in tensors]
+        buffers = [buffer_of(tensor) for tensor in tensors]
         shared = len(set(buffers)) < len(buffers) and self.captured.overwritten_arguments
         if shared or not self.captured.accepts(buffers):
             raise GraphError(f"{self.name}: arguments share memory with each other or with the graph's own tensors")
