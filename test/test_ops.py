@@ -1,6 +1,5 @@
-# ruff: noqa: E501 - tables of rows are wider
-"""Every op as a row: what it is called, what numpy says, on which shapes. Values are compared with numpy, gradients with central
-differences of the numpy function in float64, on the interpreter and on the CPU, as a graph and op by op.
+"""Every op as a row: what it is called, what numpy says, on which shapes. Values are compared with numpy, gradients
+with central differences of the numpy function in float64, on the interpreter and on the CPU, as a graph and op by op.
 """
 from __future__ import annotations
 
@@ -39,7 +38,8 @@ def np_conv(x: Any, w: Any, stride: int = 1, padding: int = 0, dilation: int = 1
         for i in range(oh):
             for j in range(ow):
                 top, left = i * stride, j * stride
-                window = x[:, first:first + per, top:top + dilation * (kh - 1) + 1:dilation, left:left + dilation * (kw - 1) + 1:dilation]
+                window = x[:, first:first + per, top:top + dilation * (kh - 1) + 1:dilation,
+                           left:left + dilation * (kw - 1) + 1:dilation]
                 result[:, o, i, j] = (window * w[o]).sum((1, 2, 3))
     return result
 
@@ -64,7 +64,7 @@ def np_attention(q: Any, k: Any, v: Any, causal: bool = False, mask: Any = None)
 
 @dataclass(frozen=True)
 class Row:
-    """name; ours and numpy's function of the inputs; the inputs' shapes, and the interval that their elements come from."""
+    """name; ours and numpy's function of the inputs; the inputs' shapes, and the interval of their elements."""
 
     name: str
     ours: Callable[..., Any]
@@ -85,130 +85,184 @@ ROWS = [
     Row("add", lambda x, y: x + y, np.add, [A, A]), Row("add-broadcast", lambda x, y: x + y, np.add, [(3, 1), (4,)]),
     Row("add-scalar", lambda x: 2 + x + 1.5, lambda x: x + 3.5), Row("sub", lambda x, y: x - y, np.subtract, [A, (4,)]),
     Row("rsub", lambda x: 1 - x, lambda x: 1 - x), Row("mul", lambda x, y: x * y, np.multiply, [A, (3, 1)]),
-    Row("div", lambda x, y: x / y, np.divide, [A, A], 0.5, 2), Row("rdiv", lambda x: 2 / x, lambda x: 2 / x, [A], 0.5, 2),
-    Row("neg", lambda x: -x, np.negative), Row("reciprocal", lambda x: x.reciprocal(), np.reciprocal, [A], 0.3, 2),
+    Row("div", lambda x, y: x / y, np.divide, [A, A], 0.5, 2),
+    Row("rdiv", lambda x: 2 / x, lambda x: 2 / x, [A], 0.5, 2), Row("neg", lambda x: -x, np.negative),
+    Row("reciprocal", lambda x: x.reciprocal(), np.reciprocal, [A], 0.3, 2),
     Row("pow-2", lambda x: x ** 2, lambda x: x ** 2), Row("pow-5", lambda x: x ** 5, lambda x: x ** 5),
-    Row("pow--2", lambda x: x ** -2, lambda x: x ** -2.0, [A], 0.5, 2), Row("pow-0", lambda x: x ** 0, lambda x: x ** 0, smooth=False),
+    Row("pow--2", lambda x: x ** -2, lambda x: x ** -2.0, [A], 0.5, 2),
+    Row("pow-0", lambda x: x ** 0, lambda x: x ** 0, smooth=False),
     Row("pow-half", lambda x: x ** 0.5, lambda x: x ** 0.5, [A], 0.2, 2),
-    Row("pow-frac", lambda x: x ** 1.7, lambda x: x ** 1.7, [A], 0.2, 2), Row("rpow", lambda x: 2 ** x, lambda x: 2 ** x),
-    Row("pow-tensor", lambda x, y: x ** y, np.power, [A, A], 0.2, 2), Row("square", lambda x: x.square(), np.square),
+    Row("pow-frac", lambda x: x ** 1.7, lambda x: x ** 1.7, [A], 0.2, 2),
+    Row("rpow", lambda x: 2 ** x, lambda x: 2 ** x), Row("pow-tensor", lambda x, y: x ** y, np.power, [A, A], 0.2, 2),
+    Row("square", lambda x: x.square(), np.square),
     Row("floordiv", lambda x, y: x // y, np.floor_divide, [A, A], 0.3, 4, smooth=False),
-    Row("mod", lambda x, y: x % y, np.mod, [A, A], 0.3, 4), Row("mod-negative", lambda x: x % 0.7, lambda x: np.mod(x, 0.7), smooth=False),
+    Row("mod", lambda x, y: x % y, np.mod, [A, A], 0.3, 4),
+    Row("mod-negative", lambda x: x % 0.7, lambda x: np.mod(x, 0.7), smooth=False),
     Row("fmod", lambda x, y: x.fmod(y), np.fmod, [A, A], smooth=False),
     Row("lerp", lambda x, y: x.lerp(y, 0.3), lambda x, y: x + (y - x) * 0.3, [A, A]),
     # comparison and selection
     *[Row(f"{name}", ours, theirs, [A, A], smooth=False) for name, ours, theirs in [
-        ("lt", lambda x, y: x < y, np.less), ("gt", lambda x, y: x > y, np.greater), ("le", lambda x, y: x <= y, np.less_equal),
-        ("ge", lambda x, y: x >= y, np.greater_equal), ("eq", lambda x, y: x == y, np.equal), ("ne", lambda x, y: x != y, np.not_equal),
+        ("lt", lambda x, y: x < y, np.less), ("gt", lambda x, y: x > y, np.greater),
+        ("le", lambda x, y: x <= y, np.less_equal), ("ge", lambda x, y: x >= y, np.greater_equal),
+        ("eq", lambda x, y: x == y, np.equal), ("ne", lambda x, y: x != y, np.not_equal),
         ("isclose", lambda x, y: x.isclose(y, rtol=0.5), lambda x, y: np.isclose(x, y, rtol=0.5))]],
     Row("where", lambda x, y: (x < 0.05).where(x, y), lambda x, y: np.where(x < 0.05, x, y), [A, A]),
     Row("where-scalar", lambda x: (x < 0.05).where(x, 2.0), lambda x: np.where(x < 0.05, x, 2.0)),
     Row("masked_fill", lambda x: x.masked_fill(Tensor(MASK), 3.0), lambda x: np.where(MASK, 3.0, x)),
-    Row("maximum", lambda x, y: x.maximum(y), np.maximum, [A, A]), Row("minimum", lambda x, y: x.minimum(y), np.minimum, [A, (4,)]),
-    Row("clip", lambda x: x.clip(-1, 1), lambda x: np.clip(x, -1, 1)), Row("clamp-min", lambda x: x.clamp(min=0.5), lambda x: np.maximum(x, 0.5)),
+    Row("maximum", lambda x, y: x.maximum(y), np.maximum, [A, A]),
+    Row("minimum", lambda x, y: x.minimum(y), np.minimum, [A, (4,)]),
+    Row("clip", lambda x: x.clip(-1, 1), lambda x: np.clip(x, -1, 1)),
+    Row("clamp-min", lambda x: x.clamp(min=0.5), lambda x: np.maximum(x, 0.5)),
     # functions
-    Row("exp", lambda x: x.exp(), np.exp), Row("exp2", lambda x: x.exp2(), np.exp2), Row("expm1", lambda x: x.expm1(), np.expm1),
-    Row("log", lambda x: x.log(), np.log, [A], 0.1, 3), Row("log2", lambda x: x.log2(), np.log2, [A], 0.1, 3),
-    Row("log10", lambda x: x.log10(), np.log10, [A], 0.1, 3), Row("log1p", lambda x: x.log1p(), np.log1p, [A], -0.5, 3),
-    Row("sqrt", lambda x: x.sqrt(), np.sqrt, [A], 0.1, 3), Row("rsqrt", lambda x: x.rsqrt(), lambda x: 1 / np.sqrt(x), [A], 0.1, 3),
-    Row("sin", lambda x: x.sin(), np.sin), Row("cos", lambda x: x.cos(), np.cos), Row("tan", lambda x: x.tan(), np.tan, [A], -1, 1),
-    Row("tanh", lambda x: x.tanh(), np.tanh), Row("sinh", lambda x: x.sinh(), np.sinh), Row("cosh", lambda x: x.cosh(), np.cosh),
-    Row("erf", lambda x: x.erf(), erf), Row("abs", lambda x: x.abs(), np.abs), Row("sign", lambda x: x.sign(), np.sign),
-    Row("trunc", lambda x: x.trunc(), np.trunc), Row("floor", lambda x: x.floor(), np.floor), Row("ceil", lambda x: x.ceil(), np.ceil),
-    Row("round", lambda x: (x * 3).round(), lambda x: np.round(x * 3)), Row("frac", lambda x: x.frac(), lambda x: x - np.trunc(x)),
+    Row("exp", lambda x: x.exp(), np.exp), Row("exp2", lambda x: x.exp2(), np.exp2),
+    Row("expm1", lambda x: x.expm1(), np.expm1), Row("log", lambda x: x.log(), np.log, [A], 0.1, 3),
+    Row("log2", lambda x: x.log2(), np.log2, [A], 0.1, 3), Row("log10", lambda x: x.log10(), np.log10, [A], 0.1, 3),
+    Row("log1p", lambda x: x.log1p(), np.log1p, [A], -0.5, 3), Row("sqrt", lambda x: x.sqrt(), np.sqrt, [A], 0.1, 3),
+    Row("rsqrt", lambda x: x.rsqrt(), lambda x: 1 / np.sqrt(x), [A], 0.1, 3), Row("sin", lambda x: x.sin(), np.sin),
+    Row("cos", lambda x: x.cos(), np.cos), Row("tan", lambda x: x.tan(), np.tan, [A], -1, 1),
+    Row("tanh", lambda x: x.tanh(), np.tanh), Row("sinh", lambda x: x.sinh(), np.sinh),
+    Row("cosh", lambda x: x.cosh(), np.cosh), Row("erf", lambda x: x.erf(), erf), Row("abs", lambda x: x.abs(), np.abs),
+    Row("sign", lambda x: x.sign(), np.sign), Row("trunc", lambda x: x.trunc(), np.trunc),
+    Row("floor", lambda x: x.floor(), np.floor), Row("ceil", lambda x: x.ceil(), np.ceil),
+    Row("round", lambda x: (x * 3).round(), lambda x: np.round(x * 3)),
+    Row("frac", lambda x: x.frac(), lambda x: x - np.trunc(x)),
     Row("relu", lambda x: x.relu(), lambda x: np.maximum(x, 0)), Row("sigmoid", lambda x: x.sigmoid(), np_sigmoid),
     Row("silu", lambda x: x.silu(), lambda x: x * np_sigmoid(x)),
     Row("gelu", lambda x: x.gelu(), lambda x: 0.5 * x * (1 + erf(x / np.sqrt(2)))),
-    Row("gelu-tanh", lambda x: x.gelu("tanh"), lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x ** 3)))),
+    Row("gelu-tanh", lambda x: x.gelu("tanh"),
+        lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x ** 3)))),
     Row("quick_gelu", lambda x: x.quick_gelu(), lambda x: x * np_sigmoid(1.702 * x)),
     Row("leaky_relu", lambda x: x.leaky_relu(0.1), lambda x: np.where(x < 0, 0.1 * x, x)),
     Row("elu", lambda x: x.elu(), lambda x: np.where(x > 0, x, np.expm1(x))),
-    Row("softplus", lambda x: x.softplus(), lambda x: np.log1p(np.exp(x))), Row("mish", lambda x: x.mish(), lambda x: x * np.tanh(np.log1p(np.exp(x)))),
-    Row("softsign", lambda x: x.softsign(), lambda x: x / (1 + np.abs(x))), Row("logsigmoid", lambda x: x.logsigmoid(), lambda x: np.log(np_sigmoid(x))),
+    Row("softplus", lambda x: x.softplus(), lambda x: np.log1p(np.exp(x))),
+    Row("mish", lambda x: x.mish(), lambda x: x * np.tanh(np.log1p(np.exp(x)))),
+    Row("softsign", lambda x: x.softsign(), lambda x: x / (1 + np.abs(x))),
+    Row("logsigmoid", lambda x: x.logsigmoid(), lambda x: np.log(np_sigmoid(x))),
     Row("hardswish", lambda x: x.hardswish(), lambda x: x * np.clip(x + 3, 0, 6) / 6),
     # reduce
     Row("sum", lambda x: x.sum(), np.sum), Row("sum-axis", lambda x: x.sum(1), lambda x: x.sum(1)),
     Row("sum-axes", lambda x: x.sum((0, 2), keepdim=True), lambda x: x.sum((0, 2), keepdims=True), [(2, 3, 4)]),
     Row("prod", lambda x: x.prod(1), lambda x: x.prod(1)), Row("max", lambda x: x.max(0), lambda x: x.max(0)),
-    Row("max-all", lambda x: x.max(), np.max), Row("min", lambda x: x.min(1, keepdim=True), lambda x: x.min(1, keepdims=True)),
-    Row("mean", lambda x: x.mean(), np.mean), Row("mean-axis", lambda x: x.mean((0, 1)), lambda x: x.mean((0, 1)), [(2, 3, 4)]),
-    Row("var", lambda x: x.var(), lambda x: x.var(ddof=1)), Row("var-axis", lambda x: x.var(1, correction=0), lambda x: x.var(1)),
+    Row("max-all", lambda x: x.max(), np.max),
+    Row("min", lambda x: x.min(1, keepdim=True), lambda x: x.min(1, keepdims=True)),
+    Row("mean", lambda x: x.mean(), np.mean),
+    Row("mean-axis", lambda x: x.mean((0, 1)), lambda x: x.mean((0, 1)), [(2, 3, 4)]),
+    Row("var", lambda x: x.var(), lambda x: x.var(ddof=1)),
+    Row("var-axis", lambda x: x.var(1, correction=0), lambda x: x.var(1)),
     Row("std", lambda x: x.std(0), lambda x: x.std(0, ddof=1)),
-    Row("argmax", lambda x: x.argmax(1), lambda x: x.argmax(1), smooth=False), Row("argmin", lambda x: x.argmin(), np.argmin, smooth=False),
-    Row("any", lambda x: (x > 1).any(1), lambda x: (x > 1).any(1), smooth=False), Row("all", lambda x: (x > -1.5).all(0), lambda x: (x > -1.5).all(0), smooth=False),
-    Row("softmax", lambda x: x.softmax(), np_softmax), Row("softmax-0", lambda x: x.softmax(0), lambda x: np_softmax(x, 0)),
+    Row("argmax", lambda x: x.argmax(1), lambda x: x.argmax(1), smooth=False),
+    Row("argmin", lambda x: x.argmin(), np.argmin, smooth=False),
+    Row("any", lambda x: (x > 1).any(1), lambda x: (x > 1).any(1), smooth=False),
+    Row("all", lambda x: (x > -1.5).all(0), lambda x: (x > -1.5).all(0), smooth=False),
+    Row("softmax", lambda x: x.softmax(), np_softmax),
+    Row("softmax-0", lambda x: x.softmax(0), lambda x: np_softmax(x, 0)),
     Row("log_softmax", lambda x: x.log_softmax(), lambda x: np.log(np_softmax(x))),
-    Row("logsumexp", lambda x: x.logsumexp(1), lambda x: np.log(np.exp(x).sum(1))), Row("logsumexp-all", lambda x: x.logsumexp(), lambda x: np.log(np.exp(x).sum())),
-    Row("cumsum", lambda x: x.cumsum(1), lambda x: x.cumsum(1)), Row("cumsum-long", lambda x: x.cumsum(0), lambda x: x.cumsum(0), [(70, 2)]),
+    Row("logsumexp", lambda x: x.logsumexp(1), lambda x: np.log(np.exp(x).sum(1))),
+    Row("logsumexp-all", lambda x: x.logsumexp(), lambda x: np.log(np.exp(x).sum())),
+    Row("cumsum", lambda x: x.cumsum(1), lambda x: x.cumsum(1)),
+    Row("cumsum-long", lambda x: x.cumsum(0), lambda x: x.cumsum(0), [(70, 2)]),
     Row("cumprod", lambda x: x.cumprod(1), lambda x: x.cumprod(1), [(2, 5)], 0.5, 1.5),
     Row("cummax", lambda x: x.cummax(1), lambda x: np.maximum.accumulate(x, 1), [(2, 37)]),
-    Row("norm", lambda x: x.norm(), lambda x: np.sqrt((x * x).sum())), Row("norm-3", lambda x: x.norm(3, 1), lambda x: (np.abs(x) ** 3).sum(1) ** (1 / 3)),
+    Row("norm", lambda x: x.norm(), lambda x: np.sqrt((x * x).sum())),
+    Row("norm-3", lambda x: x.norm(3, 1), lambda x: (np.abs(x) ** 3).sum(1) ** (1 / 3)),
     # movement
-    Row("reshape", lambda x: x.reshape(2, -1), lambda x: x.reshape(2, -1)), Row("permute", lambda x: x.permute(2, 0, 1), lambda x: x.transpose(2, 0, 1), [(2, 3, 4)]),
+    Row("reshape", lambda x: x.reshape(2, -1), lambda x: x.reshape(2, -1)),
+    Row("permute", lambda x: x.permute(2, 0, 1), lambda x: x.transpose(2, 0, 1), [(2, 3, 4)]),
     Row("transpose", lambda x: x.transpose(0, 1), lambda x: x.T), Row("T", lambda x: x.T, lambda x: x.T, [(2, 3, 4)]),
     Row("expand", lambda x: x.expand(2, 3, 4), lambda x: np.broadcast_to(x, (2, 3, 4)), [(3, 1)]),
     Row("pad", lambda x: x.pad(((1, 2), (0, 3))), lambda x: np.pad(x, ((1, 2), (0, 3)))),
     Row("pad-value", lambda x: x.pad((1, 2), value=5.0), lambda x: np.pad(x, ((0, 0), (1, 2)), constant_values=5)),
     Row("pad-negative", lambda x: x.pad(((-1, 1), (1, -2))), lambda x: np.pad(x[1:, :-2], ((0, 1), (1, 0)))),
-    *[Row(f"pad-{mode}", lambda x, mode=mode: x.pad(((1, 2), (2, 1)), mode=mode), lambda x, theirs=theirs: np.pad(x, ((1, 2), (2, 1)), theirs))
+    *[Row(f"pad-{mode}", lambda x, mode=mode: x.pad(((1, 2), (2, 1)), mode=mode),
+          lambda x, theirs=theirs: np.pad(x, ((1, 2), (2, 1)), theirs))
       for mode, theirs in [("reflect", "reflect"), ("replicate", "edge"), ("circular", "wrap")]],
-    Row("shrink", lambda x: x.shrink(((1, 3), (0, 2))), lambda x: x[1:3, :2]), Row("flip", lambda x: x.flip(0, 1), lambda x: x[::-1, ::-1]),
-    Row("squeeze", lambda x: x.squeeze(1), lambda x: x.squeeze(1), [(3, 1, 2)]), Row("unsqueeze", lambda x: x.unsqueeze(-1), lambda x: x[..., None]),
-    Row("flatten", lambda x: x.flatten(1), lambda x: x.reshape(2, 12), [(2, 3, 4)]), Row("movedim", lambda x: x.movedim(0, 2), lambda x: np.moveaxis(x, 0, 2), [(2, 3, 4)]),
-    Row("repeat", lambda x: x.repeat(2, 3), lambda x: np.tile(x, (2, 3))), Row("repeat_interleave", lambda x: x.repeat_interleave(2, 1), lambda x: np.repeat(x, 2, 1)),
-    Row("roll", lambda x: x.roll(1, 1), lambda x: np.roll(x, 1, 1)), Row("roll-flat", lambda x: x.roll(-5), lambda x: np.roll(x, -5)),
+    Row("shrink", lambda x: x.shrink(((1, 3), (0, 2))), lambda x: x[1:3, :2]),
+    Row("flip", lambda x: x.flip(0, 1), lambda x: x[::-1, ::-1]),
+    Row("squeeze", lambda x: x.squeeze(1), lambda x: x.squeeze(1), [(3, 1, 2)]),
+    Row("unsqueeze", lambda x: x.unsqueeze(-1), lambda x: x[..., None]),
+    Row("flatten", lambda x: x.flatten(1), lambda x: x.reshape(2, 12), [(2, 3, 4)]),
+    Row("movedim", lambda x: x.movedim(0, 2), lambda x: np.moveaxis(x, 0, 2), [(2, 3, 4)]),
+    Row("repeat", lambda x: x.repeat(2, 3), lambda x: np.tile(x, (2, 3))),
+    Row("repeat_interleave", lambda x: x.repeat_interleave(2, 1), lambda x: np.repeat(x, 2, 1)),
+    Row("roll", lambda x: x.roll(1, 1), lambda x: np.roll(x, 1, 1)),
+    Row("roll-flat", lambda x: x.roll(-5), lambda x: np.roll(x, -5)),
     Row("diagonal", lambda x: x.diagonal(), lambda x: np.diagonal(x, axis1=-2, axis2=-1), [(2, 4, 3)]),
-    Row("unfold", lambda x: x.unfold(1, 3, 2), lambda x: np.lib.stride_tricks.sliding_window_view(x, 3, 1)[:, ::2], [(2, 8)]),
+    Row("unfold", lambda x: x.unfold(1, 3, 2), lambda x: np.lib.stride_tricks.sliding_window_view(x, 3, 1)[:, ::2],
+        [(2, 8)]),
     Row("cat", lambda x, y: Tensor.cat(x, y, dim=1), lambda x, y: np.concatenate([x, y], 1), [(3, 4), (3, 2)]),
     Row("stack", lambda x, y: Tensor.stack(x, y, dim=1), lambda x, y: np.stack([x, y], 1), [A, A]),
-    Row("split", lambda x: x.split(3, 1)[1], lambda x: x[:, 3:]), Row("chunk", lambda x: x.chunk(2, 1)[1], lambda x: x[:, 2:]),
+    Row("split", lambda x: x.split(3, 1)[1], lambda x: x[:, 3:]),
+    Row("chunk", lambda x: x.chunk(2, 1)[1], lambda x: x[:, 2:]),
     # indexing
     *[Row(f"index-{i}", ours, theirs, [(4, 5, 6)]) for i, (ours, theirs) in enumerate([
-        (lambda x: x[1], lambda x: x[1]), (lambda x: x[-1, 2:], lambda x: x[-1, 2:]), (lambda x: x[..., None, 3], lambda x: x[..., None, 3]),
-        (lambda x: x[::2, ::-1], lambda x: x[::2, ::-1]), (lambda x: x[3:0:-2, 1:4:2, ::3], lambda x: x[3:0:-2, 1:4:2, ::3]),
+        (lambda x: x[1], lambda x: x[1]), (lambda x: x[-1, 2:], lambda x: x[-1, 2:]),
+        (lambda x: x[..., None, 3], lambda x: x[..., None, 3]), (lambda x: x[::2, ::-1], lambda x: x[::2, ::-1]),
+        (lambda x: x[3:0:-2, 1:4:2, ::3], lambda x: x[3:0:-2, 1:4:2, ::3]),
         (lambda x: x[[0, 2, 2]], lambda x: x[[0, 2, 2]]), (lambda x: x[:, Tensor(INDEX)], lambda x: x[:, INDEX]),
-        (lambda x: x[[0, -1], [1, 2]], lambda x: x[[0, -1], [1, 2]]), (lambda x: x[[0, 1], :, [2, 3]], lambda x: x[[0, 1], :, [2, 3]]),
+        (lambda x: x[[0, -1], [1, 2]], lambda x: x[[0, -1], [1, 2]]),
+        (lambda x: x[[0, 1], :, [2, 3]], lambda x: x[[0, 1], :, [2, 3]]),
         (lambda x: x[0, :, [2, 3]], lambda x: x[0, :, [2, 3]]), (lambda x: x[:, 1, [2, 3]], lambda x: x[:, 1, [2, 3]]),
         (lambda x: x[5:], lambda x: x[5:])])],
     Row("gather", lambda x: x.gather(1, Tensor(INDEX)), lambda x: np.take_along_axis(x[:2], INDEX, 1)),
     Row("index_select", lambda x: x.index_select(1, Tensor([2, 0])), lambda x: x[:, [2, 0]]),
-    Row("scatter", lambda x, y: x.scatter(0, Tensor(np.array([[0, 2, 1, 0]])), y), lambda x, y: _put(x, [[0, 2, 1, 0]], y), [A, (1, 4)]),
-    Row("scatter_add", lambda x, y: x.scatter_add(0, Tensor(INDEX), y), lambda x, y: _put(x, INDEX, y, True), [A, (2, 4)]),
-    *[Row(f"scatter_reduce-{how}", lambda x, y, how=how: x.scatter_reduce(0, Tensor(INDEX), y, how), lambda x, y, f=f: _fold(x, INDEX, y, f), [A, (2, 4)])
+    Row("scatter", lambda x, y: x.scatter(0, Tensor(np.array([[0, 2, 1, 0]])), y),
+        lambda x, y: _put(x, [[0, 2, 1, 0]], y), [A, (1, 4)]),
+    Row("scatter_add", lambda x, y: x.scatter_add(0, Tensor(INDEX), y), lambda x, y: _put(x, INDEX, y, True),
+        [A, (2, 4)]),
+    *[Row(f"scatter_reduce-{how}", lambda x, y, how=how: x.scatter_reduce(0, Tensor(INDEX), y, how),
+          lambda x, y, f=f: _fold(x, INDEX, y, f), [A, (2, 4)])
       for how, f in [("prod", np.multiply), ("amax", np.maximum), ("amin", np.minimum), ("sum", np.add)]],
-    Row("tril", lambda x: x.tril(), np.tril), Row("triu", lambda x: x.triu(1), lambda x: np.triu(x, 1)), Row("tril--1", lambda x: x.tril(-1), lambda x: np.tril(x, -1)),
+    Row("tril", lambda x: x.tril(), np.tril), Row("triu", lambda x: x.triu(1), lambda x: np.triu(x, 1)),
+    Row("tril--1", lambda x: x.tril(-1), lambda x: np.tril(x, -1)),
     Row("embedding", lambda x: x.embedding(Tensor(INDEX)), lambda x: x[INDEX]),
     # products
-    Row("matmul", lambda x, y: x @ y, np.matmul, [(3, 4), (4, 5)]), Row("matmul-batch", lambda x, y: x @ y, np.matmul, [(2, 3, 4), (4, 5)]),
-    Row("matmul-broadcast", lambda x, y: x @ y, np.matmul, [(2, 1, 3, 4), (3, 4, 2)]), Row("matmul-vector", lambda x, y: x @ y, np.matmul, [(4,), (4, 3)]),
-    Row("matmul-vectors", lambda x, y: x.dot(y), np.dot, [(4,), (4,)]), Row("matrix-vector", lambda x, y: x @ y, np.matmul, [(2, 3, 4), (4,)]),
+    Row("matmul", lambda x, y: x @ y, np.matmul, [(3, 4), (4, 5)]),
+    Row("matmul-batch", lambda x, y: x @ y, np.matmul, [(2, 3, 4), (4, 5)]),
+    Row("matmul-broadcast", lambda x, y: x @ y, np.matmul, [(2, 1, 3, 4), (3, 4, 2)]),
+    Row("matmul-vector", lambda x, y: x @ y, np.matmul, [(4,), (4, 3)]),
+    Row("matmul-vectors", lambda x, y: x.dot(y), np.dot, [(4,), (4,)]),
+    Row("matrix-vector", lambda x, y: x @ y, np.matmul, [(2, 3, 4), (4,)]),
     Row("linear", lambda x, w, b: x.linear(w, b), lambda x, w, b: x @ w.T + b, [(3, 4), (5, 4), (5,)]),
-    *[Row(f"einsum {f}", lambda *t, f=f: Tensor.einsum(f, *t), lambda *a, f=f: np.einsum(f, *a), shapes) for f, shapes in [
-        ("ij,jk->ik", [(2, 3), (3, 4)]), ("bij,bjk->bik", [(2, 3, 4), (2, 4, 2)]), ("ii->i", [(3, 3)]), ("ii", [(3, 3)]), ("ij->ji", [(2, 3)]),
-        ("ij,ij", [(2, 3), (2, 3)]), ("...ij,...jk->...ik", [(2, 3, 4), (4, 2)]), ("i,j,k->kji", [(2,), (3,), (4,)]), ("ba", [(2, 3)])]],
+    *[Row(f"einsum {f}", lambda *t, f=f: Tensor.einsum(f, *t), lambda *a, f=f: np.einsum(f, *a), shapes)
+      for f, shapes in [
+        ("ij,jk->ik", [(2, 3), (3, 4)]), ("bij,bjk->bik", [(2, 3, 4), (2, 4, 2)]), ("ii->i", [(3, 3)]),
+        ("ii", [(3, 3)]), ("ij->ji", [(2, 3)]), ("ij,ij", [(2, 3), (2, 3)]),
+        ("...ij,...jk->...ik", [(2, 3, 4), (4, 2)]), ("i,j,k->kji", [(2,), (3,), (4,)]), ("ba", [(2, 3)])]],
     Row("conv2d", lambda x, w: x.conv2d(w), np_conv, [(1, 2, 5, 6), (3, 2, 2, 3)]),
-    Row("conv2d-stride", lambda x, w: x.conv2d(w, stride=2, padding=1), lambda x, w: np_conv(x, w, 2, 1), [(2, 1, 5, 5), (2, 1, 3, 3)]),
-    Row("conv2d-dilation", lambda x, w: x.conv2d(w, dilation=2), lambda x, w: np_conv(x, w, dilation=2), [(1, 1, 6, 5), (1, 1, 2, 3)]),
-    Row("conv2d-groups", lambda x, w, b: x.conv2d(w, b, groups=2), lambda x, w, b: np_conv(x, w, groups=2) + b.reshape(1, -1, 1, 1), [(1, 4, 4, 4), (4, 2, 2, 2), (4,)]),
+    Row("conv2d-stride", lambda x, w: x.conv2d(w, stride=2, padding=1), lambda x, w: np_conv(x, w, 2, 1),
+        [(2, 1, 5, 5), (2, 1, 3, 3)]),
+    Row("conv2d-dilation", lambda x, w: x.conv2d(w, dilation=2), lambda x, w: np_conv(x, w, dilation=2),
+        [(1, 1, 6, 5), (1, 1, 2, 3)]),
+    Row("conv2d-groups", lambda x, w, b: x.conv2d(w, b, groups=2),
+        lambda x, w, b: np_conv(x, w, groups=2) + b.reshape(1, -1, 1, 1), [(1, 4, 4, 4), (4, 2, 2, 2), (4,)]),
     Row("max_pool2d", lambda x: x.max_pool2d(2), lambda x: np_pool(x, np.max, 2, 2), [(1, 2, 5, 4)]),
     Row("max_pool2d-overlap", lambda x: x.max_pool2d(3, stride=1), lambda x: np_pool(x, np.max, 3, 1), [(1, 1, 5, 5)]),
     Row("avg_pool2d", lambda x: x.avg_pool2d(2), lambda x: np_pool(x, np.mean, 2, 2), [(1, 2, 4, 4)]),
     # networks
-    Row("layernorm", lambda x: x.layernorm(), lambda x: (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)),
+    Row("layernorm", lambda x: x.layernorm(),
+        lambda x: (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)),
     Row("rmsnorm", lambda x: x.rmsnorm(), lambda x: x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-6)),
-    Row("attention", lambda q, k, v: q.scaled_dot_product_attention(k, v), np_attention, [(2, 3, 4), (2, 5, 4), (2, 5, 3)]),
-    Row("attention-causal", lambda q, k, v: q.scaled_dot_product_attention(k, v, is_causal=True), lambda q, k, v: np_attention(q, k, v, True), [(1, 2, 4, 3)] * 3),
-    Row("attention-gqa", lambda q, k, v: q.scaled_dot_product_attention(k, v, enable_gqa=True, is_causal=True), lambda q, k, v: np_attention(q, k, v, True),
+    Row("attention", lambda q, k, v: q.scaled_dot_product_attention(k, v), np_attention,
+        [(2, 3, 4), (2, 5, 4), (2, 5, 3)]),
+    Row("attention-causal", lambda q, k, v: q.scaled_dot_product_attention(k, v, is_causal=True),
+        lambda q, k, v: np_attention(q, k, v, True), [(1, 2, 4, 3)] * 3),
+    Row("attention-gqa", lambda q, k, v: q.scaled_dot_product_attention(k, v, enable_gqa=True, is_causal=True),
+        lambda q, k, v: np_attention(q, k, v, True),
         [(1, 4, 3, 2), (1, 2, 3, 2), (1, 2, 3, 2)]),
-    Row("attention-mask", lambda q, k, v: q.scaled_dot_product_attention(k, v, attn_mask=Tensor(MASK)), lambda q, k, v: np_attention(q, k, v, mask=MASK),
+    Row("attention-mask", lambda q, k, v: q.scaled_dot_product_attention(k, v, attn_mask=Tensor(MASK)),
+        lambda q, k, v: np_attention(q, k, v, mask=MASK),
         [(2, 3, 2), (2, 4, 2), (2, 4, 2)]),
-    Row("cross_entropy", lambda x: x.cross_entropy(Tensor([1, 0, 3])), lambda x: -np.log(np_softmax(x))[[0, 1, 2], [1, 0, 3]].mean()),
-    Row("cross_entropy-ignore", lambda x: x.cross_entropy(Tensor([1, -100, 3])), lambda x: -np.log(np_softmax(x))[[0, 2], [1, 3]].mean()),
+    Row("cross_entropy", lambda x: x.cross_entropy(Tensor([1, 0, 3])),
+        lambda x: -np.log(np_softmax(x))[[0, 1, 2], [1, 0, 3]].mean()),
+    Row("cross_entropy-ignore", lambda x: x.cross_entropy(Tensor([1, -100, 3])),
+        lambda x: -np.log(np_softmax(x))[[0, 2], [1, 3]].mean()),
     Row("cross_entropy-smooth", lambda x: x.cross_entropy(Tensor([1, 0, 3]), label_smoothing=0.1, reduction="sum"),
         lambda x: -(np.log(np_softmax(x)) * (np.eye(4)[[1, 0, 3]] * 0.9 + 0.025)).sum()),
     Row("mse", lambda x, y: x.mse_loss(y), lambda x, y: ((x - y) ** 2).mean(), [A, A]),
-    Row("bce-logits", lambda x: x.binary_crossentropy_logits(Tensor(MASK).double()), lambda x: -np.where(MASK, np.log(np_sigmoid(x)), np.log(1 - np_sigmoid(x))).mean()),
-    Row("bce", lambda x: x.binary_crossentropy(Tensor(MASK).double()), lambda x: -np.where(MASK, np.log(x), np.log(1 - x)).mean(), [A], 0.1, 0.9),
+    Row("bce-logits", lambda x: x.binary_crossentropy_logits(Tensor(MASK).double()),
+        lambda x: -np.where(MASK, np.log(np_sigmoid(x)), np.log(1 - np_sigmoid(x))).mean()),
+    Row("bce", lambda x: x.binary_crossentropy(Tensor(MASK).double()),
+        lambda x: -np.where(MASK, np.log(x), np.log(1 - x)).mean(), [A], 0.1, 0.9),
 ]
 
 
@@ -237,7 +291,8 @@ def inputs(row: Row) -> list[np.ndarray]:
     return arrays
 
 
-def central_differences(function: Callable[..., Any], arrays: list[np.ndarray], weights: np.ndarray, step: float = 1e-6) -> list[np.ndarray]:
+def central_differences(function: Callable[..., Any], arrays: list[np.ndarray], weights: np.ndarray,
+                        step: float = 1e-6) -> list[np.ndarray]:
     """d sum(weights * function(*arrays)) / d each element."""
     grads = []
     for array in arrays:
@@ -254,7 +309,8 @@ def central_differences(function: Callable[..., Any], arrays: list[np.ndarray], 
     return grads
 
 
-MODES = [pytest.param("NUMPY", 0, id="numpy-graph"), pytest.param("NUMPY", 1, id="numpy-eager"), pytest.param("CPU", 0, id="cpu-graph"),
+MODES = [pytest.param("NUMPY", 0, id="numpy-graph"), pytest.param("NUMPY", 1, id="numpy-eager"),
+         pytest.param("CPU", 0, id="cpu-graph"),
          pytest.param("CPU", 1, id="cpu-eager"), pytest.param("CUDA_EMULATED", 0, id="cuda-emulated"),
          pytest.param("OPENCL", 0, id="opencl", marks=needs_opencl)]
 MODES += [] if why_not("CUDA") else [pytest.param("CUDA", 0, id="cuda-graph")]     # no machine of ours has to have one
@@ -287,16 +343,18 @@ def test_value_and_gradient(row: Row, device: str, eager: int) -> None:
 
 INTS = [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64]
 INTEGER_ROWS: list[tuple[str, Callable[..., Any], Callable[..., Any]]] = [
-    ("add", lambda x, y: x + y, np.add), ("sub", lambda x, y: x - y, np.subtract), ("mul", lambda x, y: x * y, np.multiply),
-    ("floordiv", lambda x, y: x // y, np.floor_divide), ("mod", lambda x, y: x % y, np.mod), ("neg", lambda x, y: -x, lambda x, y: np.negative(x)),
-    ("and", lambda x, y: x & y, np.bitwise_and), ("or", lambda x, y: x | y, np.bitwise_or), ("xor", lambda x, y: x ^ y, np.bitwise_xor),
-    ("not", lambda x, y: ~x, lambda x, y: ~x), ("shl", lambda x, y: x << (y & 7), lambda x, y: x << (y & 7)),
-    ("shr", lambda x, y: x >> (y & 7), lambda x, y: x >> (y & 7)),
-    ("maximum", lambda x, y: x.maximum(y), np.maximum), ("minimum", lambda x, y: x.minimum(y), np.minimum), ("lt", lambda x, y: x < y, np.less),
-    ("le", lambda x, y: x <= y, np.less_equal), ("eq", lambda x, y: x == y, np.equal), ("max", lambda x, y: x.max(), lambda x, y: x.max()),
-    ("min", lambda x, y: x.min(), lambda x, y: x.min()), ("argmin", lambda x, y: x.argmin(), lambda x, y: x.argmin()),
-    ("abs", lambda x, y: x.abs(), lambda x, y: np.abs(x)), ("pow", lambda x, y: x ** 3, lambda x, y: x ** 3),
-    ("sign", lambda x, y: x.sign(), lambda x, y: np.sign(x)),
+    ("add", lambda x, y: x + y, np.add), ("sub", lambda x, y: x - y, np.subtract),
+    ("mul", lambda x, y: x * y, np.multiply), ("floordiv", lambda x, y: x // y, np.floor_divide),
+    ("mod", lambda x, y: x % y, np.mod), ("neg", lambda x, y: -x, lambda x, y: np.negative(x)),
+    ("and", lambda x, y: x & y, np.bitwise_and), ("or", lambda x, y: x | y, np.bitwise_or),
+    ("xor", lambda x, y: x ^ y, np.bitwise_xor), ("not", lambda x, y: ~x, lambda x, y: ~x),
+    ("shl", lambda x, y: x << (y & 7), lambda x, y: x << (y & 7)),
+    ("shr", lambda x, y: x >> (y & 7), lambda x, y: x >> (y & 7)), ("maximum", lambda x, y: x.maximum(y), np.maximum),
+    ("minimum", lambda x, y: x.minimum(y), np.minimum), ("lt", lambda x, y: x < y, np.less),
+    ("le", lambda x, y: x <= y, np.less_equal), ("eq", lambda x, y: x == y, np.equal),
+    ("max", lambda x, y: x.max(), lambda x, y: x.max()), ("min", lambda x, y: x.min(), lambda x, y: x.min()),
+    ("argmin", lambda x, y: x.argmin(), lambda x, y: x.argmin()), ("abs", lambda x, y: x.abs(), lambda x, y: np.abs(x)),
+    ("pow", lambda x, y: x ** 3, lambda x, y: x ** 3), ("sign", lambda x, y: x.sign(), lambda x, y: np.sign(x)),
 ]
 
 
@@ -314,8 +372,9 @@ def test_integers_wrap_and_divide_like_numpy(dtype: Any, device: str, eager: int
 
 
 SMALL_ROWS: list[tuple[str, Callable[..., Any]]] = [  # with x and y of one shape, z another row of it
-    ("compare", lambda x, y, z: (x + y) < z), ("negate", lambda x, y, z: (-x) < y), ("invert", lambda x, y, z: (~x) + z < y),
-    ("subtract", lambda x, y, z: (x - y) != z), ("multiply", lambda x, y, z: (x * y + z) < x), ("mean", lambda x, y, z: (x + y).mean()),
+    ("compare", lambda x, y, z: (x + y) < z), ("negate", lambda x, y, z: (-x) < y),
+    ("invert", lambda x, y, z: (~x) + z < y), ("subtract", lambda x, y, z: (x - y) != z),
+    ("multiply", lambda x, y, z: (x * y + z) < x), ("mean", lambda x, y, z: (x + y).mean()),
 ]
 
 
@@ -323,11 +382,13 @@ SMALL_ROWS: list[tuple[str, Callable[..., Any]]] = [  # with x and y of one shap
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16], ids=lambda t: t.__name__)
 def test_small_integers_wrap_inside_of_an_expression(dtype: Any, noopt: int) -> None:
     info = np.iinfo(dtype)
-    x, y = np.array([info.max, info.min, info.max - 3, 7, 5], dtype), np.array([3, info.max, 100, info.min, info.max], dtype)
+    x, y = np.array([info.max, info.min, info.max - 3, 7, 5], dtype), np.array([3, info.max, 100, info.min, info.max],
+                    dtype)
     row = np.resize(y, (1, 16))
     with Context(DEV="CPU", NOOPT=noopt), np.errstate(all="ignore"):
         results = [ours(Tensor(x), Tensor(y), Tensor(y[::-1])) for _, ours in SMALL_ROWS]
-        wide = [Tensor(x).reshape(5, 1).minimum(Tensor(row)), ~Tensor(x).reshape(5, 1) + Tensor(row), -Tensor(x).reshape(5, 1) * Tensor(row)]
+        wide = [Tensor(x).reshape(5, 1).minimum(Tensor(row)), ~Tensor(x).reshape(5, 1) + Tensor(row),
+                -Tensor(x).reshape(5, 1) * Tensor(row)]
         Tensor.realize(*results, *wide)
         for (name, theirs), result in zip(SMALL_ROWS, results):
             np.testing.assert_allclose(result.numpy(), theirs(x, y, y[::-1]), rtol=1e-6, err_msg=name)
@@ -341,25 +402,38 @@ def test_a_bool_beside_a_row_of_small_integers_becomes_one() -> None:
     np.testing.assert_array_equal(result.numpy(), np.minimum([[1], [0]], row))
 
 
-SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1.5, 2.5, float(np.float32(1e30)), -float(np.float32(1e30)), np.inf, -np.inf, np.nan, 3.7, -3.7])
+SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1.5, 2.5, float(np.float32(1e30)), -float(np.float32(1e30)),
+                    np.inf, -np.inf, np.nan, 3.7, -3.7])
 SPECIAL_ROWS: list[tuple[str, Callable[..., Any], Callable[..., Any]]] = [
-    ("add", lambda x, y: x + y, np.add), ("mul", lambda x, y: x * y, np.multiply), ("div", lambda x, y: x / y, np.divide),
-    ("maximum", lambda x, y: x.maximum(y), np.maximum), ("minimum", lambda x, y: x.minimum(y), np.minimum),
-    ("lt", lambda x, y: x < y, np.less), ("le", lambda x, y: x <= y, np.less_equal), ("ge", lambda x, y: x >= y, np.greater_equal),
-    ("eq", lambda x, y: x == y, np.equal), ("ne", lambda x, y: x != y, np.not_equal), ("pow", lambda x, y: x ** y, lambda x, y: np.power(x + 0.0, y)),  # -0.0 counts as 0.0
-    ("mod", lambda x, y: (x.abs() == np.float32(1e30)).where(7, x) % y, lambda x, y: np.mod(np.where(abs(x) == np.float32(1e30), 7, x), y)),
-    ("pow-0.5", lambda x, y: x ** 0.5, lambda x, y: np.sqrt(x)), ("pow-2.5", lambda x, y: x ** 2.5, lambda x, y: np.power(x, 2.5)),
-    ("floordiv", lambda x, y: x // y, np.floor_divide), ("pow-inf", lambda x, y: x ** math.inf, lambda x, y: np.power(x, np.inf)),
-    ("pow-71", lambda x, y: x ** 71, lambda x, y: np.power(x, 71.0)), ("exp", lambda x, y: x.exp(), lambda x, y: np.exp(x)), ("log", lambda x, y: x.log(), lambda x, y: np.log(x)),
+    ("add", lambda x, y: x + y, np.add), ("mul", lambda x, y: x * y, np.multiply),
+    ("div", lambda x, y: x / y, np.divide), ("maximum", lambda x, y: x.maximum(y), np.maximum),
+    ("minimum", lambda x, y: x.minimum(y), np.minimum), ("lt", lambda x, y: x < y, np.less),
+    ("le", lambda x, y: x <= y, np.less_equal), ("ge", lambda x, y: x >= y, np.greater_equal),
+    ("eq", lambda x, y: x == y, np.equal), ("ne", lambda x, y: x != y, np.not_equal),
+    ("pow", lambda x, y: x ** y, lambda x, y: np.power(x + 0.0, y)),  # -0.0 counts as 0.0
+    ("mod", lambda x, y: (x.abs() == np.float32(1e30)).where(7, x) % y,
+     lambda x, y: np.mod(np.where(abs(x) == np.float32(1e30), 7, x), y)),
+    ("pow-0.5", lambda x, y: x ** 0.5, lambda x, y: np.sqrt(x)),
+    ("pow-2.5", lambda x, y: x ** 2.5, lambda x, y: np.power(x, 2.5)),
+    ("floordiv", lambda x, y: x // y, np.floor_divide),
+    ("pow-inf", lambda x, y: x ** math.inf, lambda x, y: np.power(x, np.inf)),
+    ("pow-71", lambda x, y: x ** 71, lambda x, y: np.power(x, 71.0)),
+    ("exp", lambda x, y: x.exp(), lambda x, y: np.exp(x)), ("log", lambda x, y: x.log(), lambda x, y: np.log(x)),
     ("sqrt", lambda x, y: x.sqrt(), lambda x, y: np.sqrt(x)), ("tanh", lambda x, y: x.tanh(), lambda x, y: np.tanh(x)),
     ("abs", lambda x, y: x.abs(), lambda x, y: np.abs(x)), ("sign", lambda x, y: x.sign(), lambda x, y: np.sign(x)),
-    ("floor", lambda x, y: x.floor(), lambda x, y: np.floor(x)), ("ceil", lambda x, y: x.ceil(), lambda x, y: np.ceil(x)),
-    ("round", lambda x, y: x.round(), lambda x, y: np.round(x)), ("relu", lambda x, y: x.relu(), lambda x, y: np.maximum(x, 0)),
-    ("isnan", lambda x, y: x.isnan(), lambda x, y: np.isnan(x)), ("isinf", lambda x, y: x.isinf(), lambda x, y: np.isinf(x)),
-    ("isfinite", lambda x, y: x.isfinite(), lambda x, y: np.isfinite(x)), ("sigmoid", lambda x, y: x.sigmoid(), lambda x, y: np_sigmoid(x)),
-    ("log1p", lambda x, y: x.log1p(), lambda x, y: np.log1p(x)), ("clip", lambda x, y: x.clip(-1, 1), lambda x, y: np.clip(x, -1, 1)),
+    ("floor", lambda x, y: x.floor(), lambda x, y: np.floor(x)),
+    ("ceil", lambda x, y: x.ceil(), lambda x, y: np.ceil(x)),
+    ("round", lambda x, y: x.round(), lambda x, y: np.round(x)),
+    ("relu", lambda x, y: x.relu(), lambda x, y: np.maximum(x, 0)),
+    ("isnan", lambda x, y: x.isnan(), lambda x, y: np.isnan(x)),
+    ("isinf", lambda x, y: x.isinf(), lambda x, y: np.isinf(x)),
+    ("isfinite", lambda x, y: x.isfinite(), lambda x, y: np.isfinite(x)),
+    ("sigmoid", lambda x, y: x.sigmoid(), lambda x, y: np_sigmoid(x)),
+    ("log1p", lambda x, y: x.log1p(), lambda x, y: np.log1p(x)),
+    ("clip", lambda x, y: x.clip(-1, 1), lambda x, y: np.clip(x, -1, 1)),
     ("max", lambda x, y: x.max(), lambda x, y: np.max(x)), ("min", lambda x, y: x.min(), lambda x, y: np.min(x)),
-    ("argmax", lambda x, y: x.argmax(), lambda x, y: np.argmax(x)), ("sum", lambda x, y: x.sum(), lambda x, y: np.sum(x)),
+    ("argmax", lambda x, y: x.argmax(), lambda x, y: np.argmax(x)),
+    ("sum", lambda x, y: x.sum(), lambda x, y: np.sum(x)),
 ]
 
 
@@ -371,7 +445,8 @@ def test_special_values_like_numpy(dtype: Any, device: str, eager: int) -> None:
         results = [ours(Tensor(x), Tensor(y)) for _, ours, _ in SPECIAL_ROWS]
         Tensor.realize(*results)
         for (name, _, theirs), result in zip(SPECIAL_ROWS, results):
-            np.testing.assert_allclose(result.numpy(), theirs(x, y), rtol=1e-5 if dtype is np.float32 else 1e-10, atol=1e-30, err_msg=name)
+            np.testing.assert_allclose(result.numpy(), theirs(x, y), rtol=1e-5 if dtype is np.float32 else 1e-10,
+                                       atol=1e-30, err_msg=name)
 
 
 @pytest.mark.parametrize("device", ["NUMPY", "CPU", "CUDA_EMULATED", pytest.param("OPENCL", marks=needs_opencl)])
@@ -382,7 +457,8 @@ def test_empty_tensors_like_numpy(device: str) -> None:
         assert t.sum().item() == 0 and t.prod().item() == 1 and math.isnan(t.mean().item())
         assert t.sum(0).tolist() == [0, 0, 0] and t.sum(1).shape == (0,) and (t + 1).tolist() == []
         assert t.exp().numpy().shape == (0, 3) and (t.T @ t).tolist() == [[0.0] * 3] * 3
-        assert (t @ Tensor.ones(3, 2)).numpy().shape == (0, 2) and Tensor.cat(t, Tensor.ones(1, 3)).tolist() == [[1, 1, 1]]
+        assert (t @ Tensor.ones(3, 2)).numpy().shape == (0, 2)
+        assert Tensor.cat(t, Tensor.ones(1, 3)).tolist() == [[1, 1, 1]]
         assert t.softmax(-1).numpy().shape == (0, 3) and t.cumsum(0).numpy().shape == (0, 3)
         assert not t.any().item() and t.all().item() and t.logsumexp().item() == -np.inf
         assert t.max(1).numpy().shape == t.min(1).numpy().shape == (0,)

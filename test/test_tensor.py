@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - tables of rows are wider
 """The tensor's state: how values come in and go out, dtypes, assignment and shared memory, errors."""
 from __future__ import annotations
 
@@ -30,9 +29,11 @@ def device(request: Any) -> Any:
 # ---- creation
 
 def test_python_values_have_the_documented_dtypes() -> None:
-    for value, dtype in [(True, dtypes.bool), (1, dtypes.int32), (1 << 40, dtypes.int64), (1.5, dtypes.float32), ([1, 2], dtypes.int32),
-                         ([1, 2.5], dtypes.float32), ([True, False], dtypes.bool), ([1, True], dtypes.int32), ([], dtypes.float32),
-                         ([1 << 40], dtypes.int64), (np.float64(2), dtypes.float64), ([[1.0], [2.0]], dtypes.float32), (range(3), dtypes.int32)]:
+    for value, dtype in [(True, dtypes.bool), (1, dtypes.int32), (1 << 40, dtypes.int64), (1.5, dtypes.float32),
+                         ([1, 2], dtypes.int32),
+                         ([1, 2.5], dtypes.float32), ([True, False], dtypes.bool), ([1, True], dtypes.int32),
+                         ([], dtypes.float32), ([1 << 40], dtypes.int64), (np.float64(2), dtypes.float64),
+                         ([[1.0], [2.0]], dtypes.float32), (range(3), dtypes.int32)]:
         t = Tensor(value)
         assert t.dtype is dtype, value
         np.testing.assert_array_equal(t.numpy(), np.array(list(value) if isinstance(value, range) else value, dtype.np))
@@ -58,15 +59,18 @@ def test_arrays_that_are_not_contiguous_or_not_native_are_copied() -> None:
 
 def test_constants_counters_and_identities_like_numpy() -> None:
     for ours, theirs in [
-            (Tensor.zeros(2, 3), np.zeros((2, 3))), (Tensor.ones((2,), dtype="int8"), np.ones(2)), (Tensor.full((2, 2), 7), np.full((2, 2), 7)),
-            (Tensor.arange(5), np.arange(5)), (Tensor.arange(2, 9, 3), np.arange(2, 9, 3)), (Tensor.arange(5, 0, -2), np.arange(5, 0, -2)),
-            (Tensor.arange(0, 1, 0.25), np.arange(0, 1, 0.25)), (Tensor.arange(3, 1), np.arange(3, 1)), (Tensor.eye(3), np.eye(3)),
-            (Tensor.eye(2, 4), np.eye(2, 4)), (Tensor.linspace(0, 1, 5), np.linspace(0, 1, 5)), (Tensor.linspace(3, 3, 1), np.linspace(3, 3, 1)),
-            (Tensor.linspace(1, -1, 4), np.linspace(1, -1, 4)), (Tensor([1.0, 2.0]).full_like(3), np.full(2, 3)), (Tensor.full((), 2.5), np.array(2.5)),
-            (Tensor([3, 1]).one_hot(4), np.eye(4)[[3, 1]])]:
+            (Tensor.zeros(2, 3), np.zeros((2, 3))), (Tensor.ones((2,), dtype="int8"), np.ones(2)),
+            (Tensor.full((2, 2), 7), np.full((2, 2), 7)), (Tensor.arange(5), np.arange(5)),
+            (Tensor.arange(2, 9, 3), np.arange(2, 9, 3)), (Tensor.arange(5, 0, -2), np.arange(5, 0, -2)),
+            (Tensor.arange(0, 1, 0.25), np.arange(0, 1, 0.25)), (Tensor.arange(3, 1), np.arange(3, 1)),
+            (Tensor.eye(3), np.eye(3)), (Tensor.eye(2, 4), np.eye(2, 4)),
+            (Tensor.linspace(0, 1, 5), np.linspace(0, 1, 5)), (Tensor.linspace(3, 3, 1), np.linspace(3, 3, 1)),
+            (Tensor.linspace(1, -1, 4), np.linspace(1, -1, 4)), (Tensor([1.0, 2.0]).full_like(3), np.full(2, 3)),
+            (Tensor.full((), 2.5), np.array(2.5)), (Tensor([3, 1]).one_hot(4), np.eye(4)[[3, 1]])]:
         np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-6)
     assert Tensor.arange(5).dtype is dtypes.int32 and Tensor.arange(5.0).dtype is dtypes.float32
-    assert Tensor.empty(2, 3).shape == (2, 3) and Tensor.arange(1 << 33, (1 << 33) + 3).tolist() == [(1 << 33) + i for i in range(3)]
+    assert Tensor.empty(2, 3).shape == (2, 3)
+    assert Tensor.arange(1 << 33, (1 << 33) + 3).tolist() == [(1 << 33) + i for i in range(3)]
 
 
 def test_halves_round_to_even_and_come_out_as_floats() -> None:
@@ -76,7 +80,8 @@ def test_halves_round_to_even_and_come_out_as_floats() -> None:
     assert Tensor(values, dtype=dtypes.bfloat16).tolist()[:3] == [1.0, 1.0, 1.015625]
     assert Tensor(values).bfloat16().tolist() == Tensor(values, dtype=dtypes.bfloat16).tolist()
     total = Tensor.ones(4096, dtype=dtypes.bfloat16).sum()
-    assert total.dtype is dtypes.bfloat16 and total.item() == 4096  # accumulated in float32: in bfloat16 it would stay at 256
+    # accumulated in float32: in bfloat16 it would stay at 256
+    assert total.dtype is dtypes.bfloat16 and total.item() == 4096
 
 
 def test_tensors_in_lists_are_stacked() -> None:
@@ -87,7 +92,8 @@ def test_tensors_in_lists_are_stacked() -> None:
 
 # ---- dtypes
 
-ORDER = [dtypes.bool, dtypes.uint8, dtypes.int8, dtypes.int16, dtypes.int32, dtypes.int64, dtypes.float16, dtypes.bfloat16, dtypes.float32,
+ORDER = [dtypes.bool, dtypes.uint8, dtypes.int8, dtypes.int16, dtypes.int32, dtypes.int64, dtypes.float16,
+         dtypes.bfloat16, dtypes.float32,
          dtypes.float64]
 
 
@@ -101,9 +107,11 @@ def test_promotion_is_symmetric_and_scalars_are_weak() -> None:
     assert (Tensor([1.0], dtype="float16") + 1.5).dtype is dtypes.float16 and (Tensor([True]) + 1).dtype is dtypes.int32
     assert (Tensor([1]) / 2).dtype is dtypes.float32 and (Tensor([1]) // 2).dtype is dtypes.int32
     assert (Tensor([True]) * True).dtype is dtypes.bool and Tensor([True, True]).sum().item() == 2
-    assert Tensor([1], dtype="int8").sum().dtype is dtypes.int32 and Tensor([1], dtype="uint8").sum().dtype is dtypes.uint32
+    assert Tensor([1], dtype="int8").sum().dtype is dtypes.int32
+    assert Tensor([1], dtype="uint8").sum().dtype is dtypes.uint32
     assert Tensor([1]).mean().dtype is dtypes.float32 and Tensor([1]).exp().dtype is dtypes.float32
-    assert (2 * Tensor([1.0], dtype="float64")).dtype is dtypes.float64 and Tensor([1, 2]).argmax().dtype is dtypes.int32
+    assert (2 * Tensor([1.0], dtype="float64")).dtype is dtypes.float64
+    assert Tensor([1, 2]).argmax().dtype is dtypes.int32
 
 
 def test_casts_of_floats_to_integers_truncate_and_clamp() -> None:
@@ -139,7 +147,8 @@ def test_repr_shows_the_values_of_variables_in_shapes() -> None:
 
 
 def test_scalars_convert_and_others_refuse() -> None:
-    assert Tensor([3]).item() == 3 and int(Tensor(3)) == 3 and float(Tensor([2.5])) == 2.5 and bool(Tensor([1])) and [10, 20][Tensor(1)] == 20
+    assert Tensor([3]).item() == 3 and int(Tensor(3)) == 3 and float(Tensor([2.5])) == 2.5 and bool(Tensor([1]))
+    assert [10, 20][Tensor(1)] == 20
     for wrong in (lambda: Tensor([1, 2]).item(), lambda: bool(Tensor([1, 2])), lambda: Tensor([]).item()):
         with pytest.raises(ValueError, match="shape"):
             wrong()
@@ -169,7 +178,8 @@ def test_numpy_arrays_meet_tensors_in_expressions() -> None:
 def test_dlpack_shares_memory_both_ways() -> None:
     array = np.arange(6, dtype=np.int64).reshape(2, 3)
     t = Tensor.from_dlpack(array)
-    assert t.dtype is dtypes.int64 and t.buffer is not None and t.buffer.ptr == array.ctypes.data and t.tolist() == array.tolist()
+    assert t.dtype is dtypes.int64 and t.buffer is not None and t.buffer.ptr == array.ctypes.data
+    assert t.tolist() == array.tolist()
     for dtype in ("float32", "bool", "uint16", "float16"):
         source = Tensor(array).cast(dtype).contiguous().realize()
         back = np.from_dlpack(source)
@@ -196,7 +206,8 @@ def test_moving_between_devices_keeps_values(device: str) -> None:
     other = "CPU" if device == "NUMPY" else "NUMPY"
     x = Tensor([1.0, 2.0])
     y = (x * 2).to(other)
-    assert y.device == other and y.to(device).tolist() == [2, 4] and (y + Tensor([1.0], device=other)).tolist() == [3, 5]
+    assert y.device == other and y.to(device).tolist() == [2, 4]
+    assert (y + Tensor([1.0], device=other)).tolist() == [3, 5]
     assert Tensor.zeros(2, device=other).contiguous().realize().buffer.device == other
     with pytest.raises(ValueError, match="devices"):
         x + y
@@ -244,7 +255,8 @@ def test_views_share_memory_and_equal_values_do_not() -> None:
     x = Tensor.arange(6).reshape(2, 3).clone().realize()
     row, flipped, copy = x[1], x.T.flip(0), x.clone()
     x[1, 0] = 50
-    assert row.tolist() == [50, 4, 5] and flipped.tolist() == [[2, 5], [1, 4], [0, 50]] and copy.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert row.tolist() == [50, 4, 5] and flipped.tolist() == [[2, 5], [1, 4], [0, 50]]
+    assert copy.tolist() == [[0, 1, 2], [3, 4, 5]]
     row[2] = 7
     assert x.tolist() == [[0, 1, 2], [50, 4, 7]]
     flipped.assign(flipped * 0)
@@ -268,9 +280,11 @@ def test_views_of_what_is_not_computed_yet_share_too() -> None:
 
 
 def test_setitem_like_numpy() -> None:
-    for index, value in [(0, 5.0), ((slice(None), 1), [1.0, 2.0, 3.0]), ((slice(0, 2), slice(1, 3)), 9.0), ((Ellipsis, -1), 4.0), (slice(None, None, 2), 1.0),
-                         ((slice(None, None, -1), slice(3, 0, -2)), [[1.0, 2.0]]), ([0, 2], 3.0), (([0, 2], [1, 3]), [7.0, 8.0]),
-                         ((slice(None), [0, 0, 1]), np.arange(9.0).reshape(3, 3)), ((1, None, slice(2)), 6.0)]:
+    for index, value in [(0, 5.0), ((slice(None), 1), [1.0, 2.0, 3.0]), ((slice(0, 2), slice(1, 3)), 9.0),
+                         ((Ellipsis, -1), 4.0), (slice(None, None, 2), 1.0),
+                         ((slice(None, None, -1), slice(3, 0, -2)), [[1.0, 2.0]]), ([0, 2], 3.0),
+                         (([0, 2], [1, 3]), [7.0, 8.0]), ((slice(None), [0, 0, 1]), np.arange(9.0).reshape(3, 3)),
+                         ((1, None, slice(2)), 6.0)]:
         array = np.arange(12.0).reshape(3, 4)
         t = Tensor(array.copy())
         array[index] = value
@@ -347,7 +361,8 @@ def test_symbolic_slices_are_read_and_written() -> None:
         p = Variable("p", 0, 7).bind(position)
         cache[:, p:p + 1] = Tensor([[position + 1.0], [10.0]])
         total = cache[:, :p + 1].sum(1)
-        assert total.tolist() == [sum(range(position + 2)), 10 * (position + 1)] and cache[:, p].tolist() == [position + 1, 10]
+        assert total.tolist() == [sum(range(position + 2)), 10 * (position + 1)]
+        assert cache[:, p].tolist() == [position + 1, 10]
     assert cache.buffer is buffer and cache.numpy()[0].tolist() == [1, 2, 3, 0, 0, 0, 0, 0]
     n = Variable("n", 1, 8).bind(3)
     part = cache[:, :n]
@@ -369,7 +384,8 @@ def test_assign_refuses_what_does_not_fit() -> None:
     assert w.tolist() == [2] and w.requires_grad and w.assign([3.0]).tolist() == [3]
 
 
-@given(st.lists(st.sampled_from(["slice", "flip", "whole", "read", "realize", "index"]), min_size=1, max_size=8), st.integers(0, 1000))
+@given(st.lists(st.sampled_from(["slice", "flip", "whole", "read", "realize", "index"]), min_size=1, max_size=8),
+       st.integers(0, 1000))
 def test_random_programs_with_assignments_follow_numpy(steps: list[str], seed: int) -> None:
     rng = np.random.default_rng(seed)
     array = np.arange(12.0).reshape(3, 4)
@@ -404,9 +420,11 @@ def test_random_programs_with_assignments_follow_numpy(steps: list[str], seed: i
 def test_eager_mode_runs_one_kernel_an_op() -> None:
     x, w = Tensor([[1.0, 2.0], [3.0, 4.0]]).clone().realize(), Tensor([[1.0, 0.5], [2.0, 1.0]]).clone().realize()
     with Context(EAGER=1):
-        for op in (lambda: x + w, lambda: x - 1, lambda: x / w, lambda: x.exp(), lambda: x @ w, lambda: x.sum(1), lambda: x.sigmoid(), lambda: x > w,
-                   lambda: x.T.contiguous(), lambda: x[[1, 0]], lambda: x.cast("int32"), lambda: x.gelu(), lambda: x.T + w, lambda: x.pad((1, 1)) + 1,
-                   lambda: x.linear(w, w[0]), lambda: x.outer(w), lambda: x.any(), lambda: x ** w, lambda: x.sum(dtype="float64")):
+        for op in (lambda: x + w, lambda: x - 1, lambda: x / w, lambda: x.exp(), lambda: x @ w, lambda: x.sum(1),
+                   lambda: x.sigmoid(), lambda: x > w,
+                   lambda: x.T.contiguous(), lambda: x[[1, 0]], lambda: x.cast("int32"), lambda: x.gelu(),
+                   lambda: x.T + w, lambda: x.pad((1, 1)) + 1, lambda: x.linear(w, w[0]), lambda: x.outer(w),
+                   lambda: x.any(), lambda: x ** w, lambda: x.sum(dtype="float64")):
             GlobalCounters.reset()
             op()
             assert GlobalCounters.kernels == 1
@@ -418,7 +436,8 @@ def test_eager_mode_runs_one_kernel_an_op() -> None:
 def test_eager_mode_has_values_when_the_line_has_run() -> None:
     with Context(EAGER=1):
         x = Tensor([1.0, 2.0, 3.0])
-        for result in (x + 1, x.exp(), x.sum(), x.softmax(), x @ x, x.reshape(3, 1) * x, x.cumsum(), x[[0, 1]], x.layernorm(), x.cast("int32"), x - 1):
+        for result in (x + 1, x.exp(), x.sum(), x.softmax(), x @ x, x.reshape(3, 1) * x, x.cumsum(), x[[0, 1]],
+                       x.layernorm(), x.cast("int32"), x - 1):
             assert result.is_realized
         x[0] = 5
         assert x.is_realized and x.tolist() == [5, 2, 3]
@@ -427,29 +446,50 @@ def test_eager_mode_has_values_when_the_line_has_run() -> None:
 # ---- errors: the kind, and that the message names the op and the values
 
 ERRORS = [
-    (lambda x: x.reshape(5, 5), ValueError, "reshape.*(12|shape)"), (lambda x: x.reshape(-1, -1), ValueError, "reshape"), (lambda x: x.permute(0, 0), ValueError, "permute"),
-    (lambda x: x.permute(0, 5), IndexError, "permute.*5"), (lambda x: x.expand(4, 4), ValueError, "expand"), (lambda x: x.sum(2), IndexError, "axis 2"),
-    (lambda x: x.sum((0, 0)), ValueError, "twice"), (lambda x: x + Tensor.zeros(5), ValueError, "ADD.*broadcast"), (lambda x: x @ Tensor.zeros(5, 2), ValueError, "matmul"),
-    (lambda x: x @ 3, ValueError, "matmul"), (lambda x: x[3], IndexError, "3 on axis 0"), (lambda x: x[0, 0, 0], IndexError, "3 indices"), (lambda x: x["a"], IndexError, "'a'"),
-    (lambda x: x[1.5], IndexError, "1.5"), (lambda x: x[::0], ValueError, "step"), (lambda x: x[x], IndexError, "float32"), (lambda x: x[..., ...], IndexError, r"\.\.\."),
-    (lambda x: x.cat(Tensor.zeros(2, 2), dim=0), ValueError, "cat"), (lambda x: x.stack(Tensor.zeros(2, 2)), ValueError, "stack"), (lambda x: x.split(0), ValueError, "split"),
-    (lambda x: x.split([1, 1]), ValueError, "add up"), (lambda x: x & x, TypeError, "bitwise_and"), (lambda x: x << 1, TypeError, "lshift"), (lambda x: x + "a", TypeError, "'a'"),
-    (lambda x: x.cast("float99"), TypeError, "float99"), (lambda x: x.pad(((0, 1),)), ValueError, "pad"), (lambda x: x.pad((1, 1), mode="odd"), ValueError, "odd"),
-    (lambda x: x.clip(), ValueError, "clip"), (lambda x: x.gelu("no"), ValueError, "'no'"), (lambda x: x.conv2d(Tensor.zeros(1, 1, 3, 3)), ValueError, "conv2d"),
-    (lambda x: Tensor.zeros(1, 2, 4, 4).conv2d(Tensor.zeros(1, 3, 3, 3)), ValueError, "channels"), (lambda x: Tensor.zeros(1, 1, 2, 2).max_pool2d(3), ValueError, "max_pool2d"),
-    (lambda x: x.dropout(2), ValueError, "dropout"), (lambda x: x.cross_entropy(Tensor([1, 2])), ValueError, "cross_entropy"), (lambda x: x.triu().reshape(12).triu(), ValueError, "triu"),
-    (lambda x: x.scaled_dot_product_attention(x, x.reshape(4, 3)), ValueError, "scaled_dot"), (lambda x: x.gather(0, Tensor([1])), ValueError, "gather"),
-    (lambda x: x.scatter(0, Tensor([[0]]), 1.0, "odd"), ValueError, "odd"), (lambda x: Tensor.einsum("ij,jk", x), ValueError, "einsum"), (lambda x: x.backward(), RuntimeError, "backward"),
-    (lambda x: Tensor.einsum("ij,jk", x, x), ValueError, "einsum"), (lambda x: Tensor.zeros(-1), ValueError, "-1"), (lambda x: Tensor.zeros(1.5), TypeError, "1.5"),
-    (lambda x: Tensor([[1], [1, 2]]), ValueError, "lengths"), (lambda x: Tensor(object()), TypeError, "object"), (lambda x: Tensor([1, "a"]), TypeError, "'a'"),
-    (lambda x: Tensor(300, dtype="uint8"), ValueError, "300"), (lambda x: Tensor([300], dtype="uint8"), ValueError, "fit"), (lambda x: Tensor([1], device="GPU9X"), ValueError, "GPU9X"),
-    (lambda x: x.to("NOPE"), ValueError, "NOPE"), (lambda x: Tensor.arange(0, 5, 0), ValueError, "step"), (lambda x: Tensor.arange("a"), TypeError, "arange"),
-    (lambda x: Tensor([1]).requires_grad_(), TypeError, "int32"), (lambda x: Tensor(np.array(["a"])), TypeError, "dtype"), (lambda x: Tensor.randint(2, low=3, high=3), ValueError, "randint"),
-    (lambda x: x.squeeze(4), IndexError, "squeeze"), (lambda x: x.unsqueeze(5), IndexError, "unsqueeze"), (lambda x: x.one_hot(3), TypeError, "one_hot"),
-    (lambda x: Tensor([1, 2]) ** -1, ValueError, "-1"), (lambda x: Tensor([True]) - Tensor([True]), TypeError, "sub"), (lambda x: x.expand(2), ValueError, "expand"),
-    (lambda x: x.shrink(((0, 9), None)), ValueError, "shrink"), (lambda x: x.repeat(2), ValueError, "repeat"), (lambda x: Variable("n", 1, 4).bind(9), ValueError, "bind"),
-    (lambda x: x.embedding(x), TypeError, "embedding"), (lambda x: x.linear(Tensor.zeros(2, 5)), ValueError, "matmul"), (lambda x: x.multinomial(0), ValueError, "multinomial"),
-    (lambda x: x.gradient(Tensor.zeros(2)), ValueError, "scalar"), (lambda x: x.sum().gradient(Tensor.zeros(2).clone()), RuntimeError, "depend"),
+    (lambda x: x.reshape(5, 5), ValueError, "reshape.*(12|shape)"),
+    (lambda x: x.reshape(-1, -1), ValueError, "reshape"), (lambda x: x.permute(0, 0), ValueError, "permute"),
+    (lambda x: x.permute(0, 5), IndexError, "permute.*5"), (lambda x: x.expand(4, 4), ValueError, "expand"),
+    (lambda x: x.sum(2), IndexError, "axis 2"), (lambda x: x.sum((0, 0)), ValueError, "twice"),
+    (lambda x: x + Tensor.zeros(5), ValueError, "ADD.*broadcast"),
+    (lambda x: x @ Tensor.zeros(5, 2), ValueError, "matmul"), (lambda x: x @ 3, ValueError, "matmul"),
+    (lambda x: x[3], IndexError, "3 on axis 0"), (lambda x: x[0, 0, 0], IndexError, "3 indices"),
+    (lambda x: x["a"], IndexError, "'a'"), (lambda x: x[1.5], IndexError, "1.5"),
+    (lambda x: x[::0], ValueError, "step"), (lambda x: x[x], IndexError, "float32"),
+    (lambda x: x[..., ...], IndexError, r"\.\.\."), (lambda x: x.cat(Tensor.zeros(2, 2), dim=0), ValueError, "cat"),
+    (lambda x: x.stack(Tensor.zeros(2, 2)), ValueError, "stack"), (lambda x: x.split(0), ValueError, "split"),
+    (lambda x: x.split([1, 1]), ValueError, "add up"), (lambda x: x & x, TypeError, "bitwise_and"),
+    (lambda x: x << 1, TypeError, "lshift"), (lambda x: x + "a", TypeError, "'a'"),
+    (lambda x: x.cast("float99"), TypeError, "float99"), (lambda x: x.pad(((0, 1),)), ValueError, "pad"),
+    (lambda x: x.pad((1, 1), mode="odd"), ValueError, "odd"), (lambda x: x.clip(), ValueError, "clip"),
+    (lambda x: x.gelu("no"), ValueError, "'no'"), (lambda x: x.conv2d(Tensor.zeros(1, 1, 3, 3)), ValueError, "conv2d"),
+    (lambda x: Tensor.zeros(1, 2, 4, 4).conv2d(Tensor.zeros(1, 3, 3, 3)), ValueError, "channels"),
+    (lambda x: Tensor.zeros(1, 1, 2, 2).max_pool2d(3), ValueError, "max_pool2d"),
+    (lambda x: x.dropout(2), ValueError, "dropout"),
+    (lambda x: x.cross_entropy(Tensor([1, 2])), ValueError, "cross_entropy"),
+    (lambda x: x.triu().reshape(12).triu(), ValueError, "triu"),
+    (lambda x: x.scaled_dot_product_attention(x, x.reshape(4, 3)), ValueError, "scaled_dot"),
+    (lambda x: x.gather(0, Tensor([1])), ValueError, "gather"),
+    (lambda x: x.scatter(0, Tensor([[0]]), 1.0, "odd"), ValueError, "odd"),
+    (lambda x: Tensor.einsum("ij,jk", x), ValueError, "einsum"), (lambda x: x.backward(), RuntimeError, "backward"),
+    (lambda x: Tensor.einsum("ij,jk", x, x), ValueError, "einsum"), (lambda x: Tensor.zeros(-1), ValueError, "-1"),
+    (lambda x: Tensor.zeros(1.5), TypeError, "1.5"), (lambda x: Tensor([[1], [1, 2]]), ValueError, "lengths"),
+    (lambda x: Tensor(object()), TypeError, "object"), (lambda x: Tensor([1, "a"]), TypeError, "'a'"),
+    (lambda x: Tensor(300, dtype="uint8"), ValueError, "300"),
+    (lambda x: Tensor([300], dtype="uint8"), ValueError, "fit"),
+    (lambda x: Tensor([1], device="GPU9X"), ValueError, "GPU9X"), (lambda x: x.to("NOPE"), ValueError, "NOPE"),
+    (lambda x: Tensor.arange(0, 5, 0), ValueError, "step"), (lambda x: Tensor.arange("a"), TypeError, "arange"),
+    (lambda x: Tensor([1]).requires_grad_(), TypeError, "int32"),
+    (lambda x: Tensor(np.array(["a"])), TypeError, "dtype"),
+    (lambda x: Tensor.randint(2, low=3, high=3), ValueError, "randint"),
+    (lambda x: x.squeeze(4), IndexError, "squeeze"), (lambda x: x.unsqueeze(5), IndexError, "unsqueeze"),
+    (lambda x: x.one_hot(3), TypeError, "one_hot"), (lambda x: Tensor([1, 2]) ** -1, ValueError, "-1"),
+    (lambda x: Tensor([True]) - Tensor([True]), TypeError, "sub"), (lambda x: x.expand(2), ValueError, "expand"),
+    (lambda x: x.shrink(((0, 9), None)), ValueError, "shrink"), (lambda x: x.repeat(2), ValueError, "repeat"),
+    (lambda x: Variable("n", 1, 4).bind(9), ValueError, "bind"), (lambda x: x.embedding(x), TypeError, "embedding"),
+    (lambda x: x.linear(Tensor.zeros(2, 5)), ValueError, "matmul"),
+    (lambda x: x.multinomial(0), ValueError, "multinomial"),
+    (lambda x: x.gradient(Tensor.zeros(2)), ValueError, "scalar"),
+    (lambda x: x.sum().gradient(Tensor.zeros(2).clone()), RuntimeError, "depend"),
 ]
 
 

@@ -1,5 +1,6 @@
-# ruff: noqa: E501
-"""Random shapes, views and indices against numpy: whatever chain of movement leads there, values and gradients are numpy's."""
+"""Random shapes, views and indices against numpy: whatever chain of movement leads there, values and gradients are
+numpy's.
+"""
 from __future__ import annotations
 
 import random
@@ -17,7 +18,8 @@ DEVICES = pytest.mark.parametrize("device", ["NUMPY", "CPU"])
 
 
 def random_shape(rng: random.Random, axes: int = 3, largest: int = 4) -> tuple[int, ...]:
-    return tuple(rng.choice([0, 1, *range(1, largest + 1)] if rng.random() < 0.1 else range(1, largest + 1)) for _ in range(rng.randint(0, axes)))
+    return tuple(rng.choice([0, 1, *range(1, largest + 1)] if rng.random() < 0.1 else range(1,
+                             largest + 1)) for _ in range(rng.randint(0, axes)))
 
 
 def moved(rng: random.Random, x: Any, a: np.ndarray) -> tuple[Any, np.ndarray]:
@@ -98,7 +100,8 @@ def test_chains_of_movement_and_arithmetic(seed: int) -> None:
             x, a = chain(rng, x, a)
             if a.ndim and a.size:
                 axis = rng.randrange(a.ndim)
-                x, a = x.sum(axis, keepdim=True) - x.max(axis, keepdim=True), a.sum(axis, keepdims=True) - a.max(axis, keepdims=True)
+                x, a = x.sum(axis, keepdim=True) - x.max(axis, keepdim=True), a.sum(axis, keepdims=True) - a.max(axis,
+                             keepdims=True)
             x, a = chain(rng, x, a)
             assert x.shape == a.shape
             np.testing.assert_allclose(x.numpy(), a, rtol=1e-9, atol=1e-9)
@@ -163,7 +166,8 @@ def test_assignment_through_random_indices(seed: int) -> None:
             if rng.random() < 0.3 and array.ndim and array.shape[0]:
                 index = ([rng.randrange(array.shape[0]) for _ in range(rng.randint(1, 3))],)
             part = array[index]
-            value = np.full(part.shape, float(step)) if rng.random() < 0.5 else np.arange(part.size).reshape(part.shape) * 1.0
+            value = np.full(part.shape,
+                            float(step)) if rng.random() < 0.5 else np.arange(part.size).reshape(part.shape) * 1.0
             if isinstance(index and index[0], list):
                 value = np.full(part.shape, float(step))
             array[index] = value
@@ -202,12 +206,14 @@ def test_products(device: str, seed: int) -> None:
         return  # a few are enough for the compiler
     with Context(DEV=device):
         np.testing.assert_allclose((Tensor(a) @ Tensor(b)).numpy(), a @ b, atol=1e-12)
-        np.testing.assert_allclose(Tensor.einsum("...ij,...jk->...k", Tensor(a), Tensor(b)).numpy(), np.einsum("...ij,...jk->...k", a, b), atol=1e-12)
+        np.testing.assert_allclose(Tensor.einsum("...ij,...jk->...k", Tensor(a), Tensor(b)).numpy(),
+                                   np.einsum("...ij,...jk->...k", a, b), atol=1e-12)
 
 
 def test_lists_of_tensors_are_joined() -> None:
     with Context(DEV="NUMPY"):
         x, y = Tensor([1, 2]), Tensor([3, 4])
-        assert Tensor.cat([x, y]).tolist() == x.cat(y).tolist() == [1, 2, 3, 4] and Tensor.stack([x, y], dim=1).tolist() == [[1, 3], [2, 4]]
+        assert Tensor.cat([x, y]).tolist() == x.cat(y).tolist() == [1, 2, 3, 4]
+        assert Tensor.stack([x, y], dim=1).tolist() == [[1, 3], [2, 4]]
         with pytest.raises(TypeError, match="cat"):
             Tensor.cat([])
