@@ -17,6 +17,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
+from string import Template
 from typing import Any
 from zlib import crc32
 
@@ -32,6 +33,7 @@ from ..runtime.compiler import language_features
 from ..runtime.device import get_device
 from ..runtime.disk import PathLike, write_atomically
 from ..runtime.memory import align_up
+from ..target import read_text
 from .capture import Captured, Made, flatten
 from .saved import Contents, GraphError, contents
 
@@ -39,6 +41,7 @@ DIALECT = language_features("gcc", 12)      # what gcc reads, clang does too
 MOST_INLINE = 64 << 20                      # bytes of weights that are written as text
 ALIGNMENT = 64
 WEIGHTS = ("inline", "file")
+NEEDS_AVX512 = '#ifndef __AVX512F__\n#error "build with -march=native on a processor with AVX-512"\n#endif\n'
 # Words of C, and the names that the text below has for its own: no graph, weight or variable is called so.
 TAKEN = frozenset(
     "auto break case char const continue default do double else enum extern float for goto if inline int long register "
@@ -60,8 +63,9 @@ def export_c(captured: Captured, path: PathLike, name: str, weights: str = "inli
     folder = os.path.dirname(path)
     if weights == "file":
         write_atomically(os.path.join(folder, stem + ".bin"), writer.weights_file())
-    write_atomically(os.path.join(folder, stem + ".h"), [writer.header().encode()])
-    write_atomically(path, [writer.source().encode()])
+    header, source = writer.texts()
+    write_atomically(os.path.join(folder, stem + ".h"), [header.encode()])
+    write_atomically(path, [source.encode()])
 
 
 class Writer:
@@ -150,38 +154,8 @@ class Writer:
             lines.append(f"{self.type_of(memory.dtype)} *output{i} /* {dims(shape)} */")
         return lines
 
-    def header(self) -> str:
-        stem = self.stem
-        parameter, reason = ("const char *path", ", or the file is not its own") if self.in_file else ("void", "")
-        arguments = ",\n        ".join(self.parameters())
-        return f"""/* {self.title}: {len(self.found.steps)} kernels, {self.block} bytes of memory beside the weights.
-   Rows of a tensor lie one after the other; 16-bit floats are their bits. Build {stem}.c with
-
-       cc -O2 -march=native -fwrapv -fno-strict-aliasing -fno-math-errno [-fopenmp] -c {stem}.c
-*/
-#ifndef {stem.upper()}_H
-#define {stem.upper()}_H
-#ifdef __cplusplus
-extern "C" {{
-#endif
-
-typedef struct {stem} {stem};
-
-/* A graph with memory of its own; 0 if there is none left{reason}. */
-{stem} *{stem}_create({parameter});
-
-/* Runs it, one call at a time. Memory of the arguments must not overlap. Nonzero: a variable is out of bounds. */
-int {stem}_run({arguments});
-
-void {stem}_free({stem} *graph);
-
-#ifdef __cplusplus
-}}
-#endif
-#endif
-"""
-
-    def source(self) -> str:
+    def texts(self) -> tuple[str, str]:
+        """Of the header and of the source: the files beside this module, with their words filled in."""
         stem, found = self.stem, self.found
         programs = {step.program: step.ast for step in found.steps if step.program is not None}
         specs = {str(i): self._portable(ast, program.spec) for i, (program, ast) in enumerate(programs.items())}
@@ -189,66 +163,29 @@ void {stem}_free({stem} *graph);
         names = dict(zip(programs, symbols))
         launches = "".join(self._launch(step, names[step.program], specs[str(list(programs).index(step.program))])
                            for step in found.steps if step.program is not None)
-        workspace = align_up(max((spec.workspace for spec in specs.values()), default=0), 4096) + ALIGNMENT
-        members = "".join(f"    {self.type_of(m.dtype)} *{field}; /* {dims(m.shape)} */\n"
-                          for n, field in self.fields.items() for m in (found.memory[n],))
-        helpers = "\n".join(f"{body}\n" for key, body in INDEX.items()
-                            if key in self.style.helpers and body not in text)
-        needs = '#ifndef __AVX512F__\n#error "build with -march=native on a processor with AVX-512"\n#endif\n' \
-            if "__builtin_ia32" in text and self.target.has("avx512f") else ""
-        bounds = "".join(f"    if ({name} < {low} || {name} > {high}) return 1;\n"
-                         for name, (low, high) in sorted(found.captured.given.items()))
         copies = "".join(f"    memcpy(output{i}, {self._address(leaf.number)}, {found.memory[leaf.number].nbytes});\n"
                          for i, leaf in enumerate(self.outputs) if self.direct.get(leaf.number) != i)
-        block = "    char *block = graph->block;\n" if "block + " in launches + copies else ""
-        arguments = ", ".join(re.sub(r" /\*.*?\*/", "", parameter) for parameter in self.parameters())
-        return f"""/* {self.title}, as C: see {stem}.h. */
-#include "{stem}.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-{needs}
-/* ---- kernels: each computes the part lo:hi of its outer loop, with a workspace for every thread ---- */
-
-{text}{helpers}
-/* ---- memory ---- */
-
-{"" if self.in_file else "".join(self._constants())}
-struct {stem} {{
-    char *block, *workspace;
-    long threads;
-{members}}};
-
-{self._create(workspace)}
-void {stem}_free({stem} *graph) {{
-    if (!graph) return;
-    free(graph->block);
-    free(graph->workspace);
-    free(graph);
-}}
-
-/* ---- the graph ---- */
-
-typedef void {stem}_kernel(void *const *buffers, const long *variables, long lo, long hi, char *workspace);
-
-static void {stem}_launch({stem} *graph, {stem}_kernel *function, long extent, void *const *buffers,
-                          const long *variables) {{
-    long threads = extent < graph->threads ? extent : graph->threads;
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-#endif
-    for (long i = 0; i < threads; i++)
-        function(buffers, variables, extent * i / threads, extent * (i + 1) / threads,
-                 graph->workspace + i * {workspace});
-}}
-
-int {stem}_run({arguments}) {{
-{block}{bounds}{launches}{copies}    return 0;
-}}
-"""
+        helpers = "\n".join(f"{body}\n" for key, body in INDEX.items()
+                            if key in self.style.helpers and body not in text)
+        words = {
+            "stem": stem, "title": self.title, "guard": f"{stem.upper()}_H", "count": len(found.steps),
+            "block": self.block, "alignment": ALIGNMENT, "kernels": text + helpers, "launches": launches,
+            "copies": copies, "parameters": ",\n        ".join(self.parameters()),
+            "arguments": ", ".join(re.sub(r" /\*.*?\*/", "", parameter) for parameter in self.parameters()),
+            "parameter": "const char *path" if self.in_file else "void",
+            "reason": ", or the file is not its own" if self.in_file else "",
+            "workspace": align_up(max((spec.workspace for spec in specs.values()), default=0), 4096) + ALIGNMENT,
+            "members": "".join(f"    {self.type_of(m.dtype)} *{field}; /* {dims(m.shape)} */\n"
+                               for n, field in self.fields.items() for m in (found.memory[n],)),
+            "needs": NEEDS_AVX512 if "__builtin_ia32" in text and self.target.has("avx512f") else "",
+            "bounds": "".join(f"    if ({name} < {low} || {name} > {high}) return 1;\n"
+                              for name, (low, high) in sorted(found.captured.given.items())),
+            "local": "    char *block = graph->block;\n" if "block + " in launches + copies else "",
+            "constants": "" if self.in_file else "".join(self._constants()),
+            "read": self._read() if self.in_file else "", "places": "".join(self._places())}
+        header, source = (Template(read_text(os.path.join(os.path.dirname(__file__), f"export.{ending}")) or "")
+                          for ending in "hc")
+        return header.substitute(words) + "\n", source.substitute(words) + "\n"
 
     def _portable(self, ast: Any, spec: ProgramSpec) -> ProgramSpec:
         """The kernel again, with the same opts, in C for any compiler."""
@@ -297,17 +234,20 @@ int {stem}_run({arguments}) {{
             yield f"static {self.type_of(memory.dtype)} initial_{field}[{max(1, array.size)}] " \
                   f"__attribute__((aligned({ALIGNMENT}))){values};\n"
 
-    def _create(self, workspace: int) -> str:
-        places = ""
+    def _places(self) -> Iterator[str]:
+        """Where the members of a new graph point."""
         for number, field in self.fields.items():
-            if number in self.offsets:
-                places += f"    graph->{field} = (void *)(graph->block + {self.offsets[number]});\n"
-                if not self.in_file:
-                    places += f"    memcpy(graph->{field}, initial_{field}, {self.found.memory[number].nbytes});\n"
-            else:
-                places += f"    graph->{field} = initial_{field};\n"
+            if number not in self.offsets:
+                yield f"    graph->{field} = initial_{field};\n"
+                continue
+            yield f"    graph->{field} = (void *)(graph->block + {self.offsets[number]});\n"
+            if not self.in_file:
+                yield f"    memcpy(graph->{field}, initial_{field}, {self.found.memory[number].nbytes});\n"
+
+    def _read(self) -> str:
+        """Takes the weights from their file."""
         size = self.block - self.file_start
-        read = f"""    unsigned long tag = 0;
+        return f"""    unsigned long tag = 0;
     FILE *file = fopen(path, "rb");
     int fits = file && fread(&tag, 8, 1, file) == 1 && tag == {self.tag}UL &&
                fread(graph->block + {self.file_start}, 1, {size}, file) == {size} && fgetc(file) == EOF;
@@ -316,23 +256,6 @@ int {stem}_run({arguments}) {{
         {self.stem}_free(graph);
         return 0;
     }}
-""" if self.in_file else ""
-        return f"""{self.stem} *{self.stem}_create({"const char *path" if self.in_file else "void"}) {{
-    {self.stem} *graph = calloc(1, sizeof *graph);
-    if (!graph) return 0;
-    graph->threads = 1;
-#ifdef _OPENMP
-    graph->threads = omp_get_max_threads();
-#endif
-    graph->block = aligned_alloc({ALIGNMENT}, {self.block});
-    graph->workspace = aligned_alloc({ALIGNMENT}, graph->threads * {workspace});
-    if (!graph->block || !graph->workspace) {{
-        {self.stem}_free(graph);
-        return 0;
-    }}
-    memset(graph->block, 0, {self.block});
-{read}{places}    return graph;
-}}
 """
 
 
