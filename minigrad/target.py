@@ -187,4 +187,4 @@ def host_target() -> Target:
     vector_bytes, registers = vector_registers(arch, features)
     l1, l2, l3 = cache_sizes(affinity_cpus()[0])
     return Target(name="CPU", arch=arch, vector_bytes=vector_bytes, registers=registers, l1=l1, l2=l2, l3=l3,
-                  cores=usable_cores(), features=features, model=parse_model(cpuinfo), scratch=8 * l2)
+                  cores=usable_cores(), features=features, model=parse_model(cpuinfo), scratch=max(8 * l2, 2 * l3))

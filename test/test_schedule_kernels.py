@@ -294,6 +294,13 @@ def test_loops_of_what_is_kept_stand_outermost() -> None:
         assert all(s.arg is None for k in big(name).kernels for s in k.ast.src)
 
 
+@pytest.mark.parametrize("queries, keys", [(512, 1 << 16), (512, 1 << 17), (1 << 17, 1 << 17)])
+def test_long_rows_of_scores_are_kept_a_few_at_a_time(queries: int, keys: int) -> None:
+    """However many keys: what a core keeps of its block of rows grows with the sequence, not with its square."""
+    schedule = schedule_of([attention(G.empty(1, 2, queries, 64), *(G.empty(1, 2, keys, 64) for _ in range(2)))])
+    assert len(schedule.kernels) == 1
+
+
 def test_wide_heads_store_no_scores_either() -> None:
     q, k, v, weight = (G.empty(1, 8, 2048, 128) for _ in range(4))
     o = attention(q, k, v)

@@ -37,7 +37,7 @@ class Costs:
     likely: float = 3.0             # a value with several readers, this much more work than writing it, will be stored
     expand: float = 1.5             # a value so much larger than all it is made from costs memory that it need not,
     expand_below: float = 75.0      # if an element of it is less work than this, times that ratio
-    growth: float = 5.0             # what its bytes count for then: this at least, and with the square of the ratio
+    growth: float = 5.0             # what its bytes count for then: this at least, and half the square of the ratio
     reduce_again: float = 3.0       # repeating a reduce inside of a kernel costs more than its operations
     own_kernel: float = 4.0         # a reduce that is this much more work than storing it gets loops of its own,
     long: float = 520.0             # if an element is more operations than this
@@ -196,4 +196,4 @@ class Work:
         if not inputs:
             return 8.0
         ratio, growth = size / inputs, self.costs.growth
-        return max(growth, ratio * ratio / growth) if ratio > self.costs.expand else 1.0
+        return max(growth, ratio * ratio / 2) if ratio > self.costs.expand else 1.0

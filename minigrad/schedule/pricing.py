@@ -213,8 +213,11 @@ class Pricer:
         shape = self.graph.shapes[node]
         rest = math.prod(n for n, k in zip(shape, kept) if not k)
         nbytes = node.dtype.itemsize
-        if rest * nbytes > costs.scratch:
-            return Reason.SCRATCH
+        most = costs.scratch
+        if rest * nbytes > most:
+            if self.work.expansion(node) == 1.0:
+                return Reason.SCRATCH
+            most = max(most, costs.l3 // costs.cores // 4)  # long rows of a table of pairs: a few, in the shared cache
         if self.is_heavy(node, buffer):
             return Reason.HEAVY
         kept_index = self.indices.index(tuple([f if k else ZERO for f, k in zip(index.axes, kept)]))
@@ -223,7 +226,7 @@ class Pricer:
         idle = 1.0
         if level.parent is None:
             idle = max(1.0, min(costs.cores, nest.volume_of_root) / max(1, parallel))
-        streams = self.streams(node, nest, index, ranges, max(1, costs.scratch // max(1, rest * nbytes)))
+        streams = self.streams(node, nest, index, ranges, max(1, most // max(1, rest * nbytes)))
         traffic = costs.near(nbytes) * (filled + self.reads(nest, sites)) + streams
         cost = self.computing(node, nest, sites, filled * idle) + traffic
         reason = Reason.STREAM if streams > cost / 2 else Reason.PARALLEL if idle > 1 else Reason.RECOMPUTE
