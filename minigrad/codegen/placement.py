@@ -229,7 +229,7 @@ def _block_rows(loops: Loops, uses: list[UOp], level: list[str], homes: set[UOp]
         extent = max(extent, _length(r))
     block = min(rows, LANES_MULTIPLE if lanes else BLOCK)
     most = target.scratch if target.has_blocks else max(target.l2 // 2, 64 << 10)
-    if not target.has_blocks and block * extent > most:     # of very long rows few would fit: the third cache holds more
+    if not target.has_blocks and block * extent > most:     # long rows: the third cache holds more
         most = max(most, target.l3 // max(1, target.cores) // 4)
     while block > 1 and block * extent * 4 > most:
         block //= 2
