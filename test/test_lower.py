@@ -152,6 +152,14 @@ def test_the_next_row_is_fetched_while_exponentials_are_computed() -> None:
         assert sum(u.op is Ops.PREFETCH for u in linear.ops) == fetched
 
 
+def test_columns_far_apart_are_turned_into_rows() -> None:
+    """A.T @ B reads A down its columns, and at steps of 8192 bytes no cache keeps what it read."""
+    for columns, turned in ((2048, True), (1920, False)):
+        ast = one("test", product(transposed(param(1, (128, columns))), param(2, (128, 512)))).ast
+        places = [opt for opt in lower_kernel(ast, TARGET).opts if isinstance(opt, Place)]
+        assert [place.value for place in places] == (["p1", "p2"] if turned else ["p2"])
+
+
 def test_lanes_leave_no_rest_where_three_vectors_do_not() -> None:
     """288 = 6 blocks of three vectors: nothing is peeled off, and a row's lanes are added up once."""
     scaled = mul(param(1, (64, 288)), expand(param(2, (1, 288)), (64, 288)))

@@ -29,6 +29,7 @@ LEAST_PANEL = 32
 MANY_ROWS = 256  # of output: each thread packing all panels for its own costs little
 MOST_ROWS = 8  # of a tile: each takes a register for its address, and a place of the first cache's set if far apart
 STRIDED_DEPTH = 256  # of a block of a sum whose rows are columns in memory: a cache line an iteration, to be met again
+FAR_STEP = 8192  # bytes from one element of a sum to the next, or a multiple: they share sets of the caches
 FAR = 1 << 40
 
 
@@ -288,7 +289,8 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
                 return not must
             level, along = (*front, along + ".0"), along + ".1"
         attempt(loops, Order((*level, *rest, along)), target)
-        block, name = _block(view, down, o, target), parts(down[0])[1][0].arg.name
+        rows_turned = all(_turn_rows(loops, view, d, rows, o, tuple(front), target) for d in down)
+        block, name = 0 if rows_turned else _block(view, down, o, target), parts(down[0])[1][0].arg.name
         if (
             block
             and rest
@@ -304,6 +306,22 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
         done = attempt(loops, Place(f"p{x.slot}", level, layout, along=along), target)
         packed = packed and (done or x not in needed)
     return packed
+
+
+def _turn_rows(loops: Loops, view: NestView, d: UOp, rows: UOp, o: UOp, front: tuple[str, ...], target: Target) -> bool:
+    """Turns an operand whose rows are columns in memory, all of it, if steps along them stay in few sets of the caches:
+    what is loaded with an element would be gone before its neighbours are needed.
+    """
+    reads = [u for u in _loads_of(d) if rows in nest.free(u) and o not in nest.free(u)]
+    x = _operand(d, reads, rows)
+    if x is None or _length(o) < MANY_ROWS or stride(reads[0], rows) != 1:
+        return False
+    steps = [stride(reads[0], r) * reads[0].dtype.itemsize for r in parts(d)[1]]
+    others = {r.arg.name for r in view.ranges if r is not rows and r in x.moved_by}
+    if any(step % FAR_STEP for step in steps) or not others <= set(front):
+        return False
+    layout = ((x.inner, 1, 0), *((a, 1, 0) for a in x.reduced))
+    return attempt(loops, Place(f"p{x.slot}", front, layout, along=rows.arg.name), target)
 
 
 def _block(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
