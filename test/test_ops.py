@@ -78,6 +78,7 @@ class Row:
 
 A, B = (3, 4), (5,)
 MASK = np.array([[True, False, True, True], [True, True, False, True], [False, True, True, True]])
+HOLES = np.arange(30).reshape(5, 6) % 4 == 1
 INDEX = np.array([[0, 2, 1, 0], [1, 1, 0, 2]])
 
 ROWS = [
@@ -202,7 +203,12 @@ ROWS = [
         (lambda x: x[[0, -1], [1, 2]], lambda x: x[[0, -1], [1, 2]]),
         (lambda x: x[[0, 1], :, [2, 3]], lambda x: x[[0, 1], :, [2, 3]]),
         (lambda x: x[0, :, [2, 3]], lambda x: x[0, :, [2, 3]]), (lambda x: x[:, 1, [2, 3]], lambda x: x[:, 1, [2, 3]]),
-        (lambda x: x[5:], lambda x: x[5:])])],
+        (lambda x: x[5:], lambda x: x[5:]),
+        (lambda x: x[None, 1, [0, 2], ..., -1], lambda x: x[None, 1, [0, 2], ..., -1]),
+        (lambda x: x[[True, False, True, True]], lambda x: x[[True, False, True, True]]),
+        (lambda x: x[..., Tensor(HOLES)], lambda x: x[..., HOLES]),
+        (lambda x: x[[0, 0, 1], HOLES[:, 1]], lambda x: x[[0, 0, 1], HOLES[:, 1]]),
+        (lambda x: x[:, ~HOLES & HOLES], lambda x: x[:, ~HOLES & HOLES])])],
     Row("gather", lambda x: x.gather(1, Tensor(INDEX)), lambda x: np.take_along_axis(x[:2], INDEX, 1)),
     Row("index_select", lambda x: x.index_select(1, Tensor([2, 0])), lambda x: x[:, [2, 0]]),
     Row("scatter", lambda x, y: x.scatter(0, Tensor(np.array([[0, 2, 1, 0]])), y),
@@ -400,6 +406,18 @@ def test_a_bool_beside_a_row_of_small_integers_becomes_one() -> None:
     row = np.arange(16, dtype=np.int8).reshape(1, 16) - np.int8(5)
     result = Tensor(np.array([[True], [False]])).minimum(Tensor(row))
     np.testing.assert_array_equal(result.numpy(), np.minimum([[1], [0]], row))
+
+
+def test_functions_of_unsigned_integers_and_bools_are_those_of_floats() -> None:
+    x, b = np.array([0, 1, 2, 5], np.uint8), np.array([True, False])
+    with Context(DEV="NUMPY"):
+        t, u = Tensor(x), Tensor(b)
+        for ours, expected in [
+                (t.sinh(), np.sinh(x, dtype=np.float32)), (t.cosh(), np.cosh(x, dtype=np.float32)),
+                (u.sinh(), np.sinh(b * 1.0)), (t.logsigmoid(), -np.log1p(np.exp(-(x * 1.0)))),
+                (t / -3, x / -3.0), (-3 / (t + 1), -3 / (x + 1.0)), (t / 300, x / 300), (t / 2 ** 40, x / 2 ** 40),
+                (t ** 0.0, np.ones(4)), (u ** 2, [1, 0]), (u ** 0, [1, 1]), (u ** u, [1, 1])]:
+            np.testing.assert_allclose(ours.numpy(), expected, rtol=2e-6)
 
 
 SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1.5, 2.5, float(np.float32(1e30)), -float(np.float32(1e30)),

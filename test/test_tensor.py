@@ -354,6 +354,49 @@ def test_setitem_casts_broadcasts_and_refuses() -> None:
         t[5] = 1
 
 
+def test_bools_are_the_positions_where_they_are_true() -> None:
+    array, holes = np.arange(12.0).reshape(3, 4), np.arange(12).reshape(3, 4) % 5 < 2
+    for index, value in [((holes,), 7.0), ((holes,), np.arange(6.0)), ((slice(None), holes[0]), [[1.0], [2.0], [3.0]]),
+                         ((slice(1), holes[1]), -1.0), ((holes[:, 0], holes[0]), 9.0)]:
+        expected, x = array.copy(), Tensor(array.copy())
+        expected[index] = value
+        ours = tuple(Tensor(i) if isinstance(i, np.ndarray) else i for i in index)
+        x[ours if len(ours) > 1 else ours[0]] = value
+        np.testing.assert_array_equal(x.numpy(), expected)
+    assert Tensor(array)[Tensor(array) > 9].tolist() == [10, 11] and Tensor(array)[array > 99].shape == (0,)
+    for wrong in (holes[:2], holes[0], np.array(True)):
+        with pytest.raises(IndexError, match="bools of shape"):
+            Tensor(array)[wrong]
+    with pytest.raises(ValueError, match="broadcast"):
+        Tensor(array)[holes] = Tensor(array)
+
+
+def test_an_index_has_the_range_of_the_axis_not_of_its_dtype() -> None:
+    x = Tensor.arange(300)
+    assert x[Tensor(np.array([-1, 5], np.int8))].tolist() == [299, 5]
+    assert x[Tensor(np.array([255], np.uint8))].tolist() == [255]
+    for wrong in ([5, 300], np.array([[-301]])):
+        with pytest.raises(IndexError, match="30. on axis 0 of size 300"):
+            x[wrong]
+    target = np.array([3, 156], np.uint8)  # -100, which is ignored, would be 156 there
+    logits = np.random.default_rng(0).normal(size=(2, 200))
+    logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    np.testing.assert_allclose(Tensor(logits).cross_entropy(Tensor(target), "none").numpy(), -logs[[0, 1], target])
+
+
+def test_numbers_that_an_integer_dtype_does_not_hold_are_refused() -> None:
+    x = Tensor([1, 2], dtype="uint8")
+    for wrong in (lambda: x + 300, lambda: x < -1, lambda: x.clip(-1, 3), lambda: x.maximum(256),
+                  lambda: x.full_like(-1), lambda: x.__setitem__(0, 256), lambda: x - 300):
+        with pytest.raises(ValueError, match="does not fit dtypes.uint8"):
+            wrong()
+    with pytest.raises(ValueError, match="does not fit dtypes.int32"):
+        Tensor([1]) * 2 ** 40
+    for operation in (Tensor.bitwise_and, Tensor.lshift):
+        with pytest.raises(TypeError, match="uint64.*int32"):
+            operation(x.cast("uint64"), Tensor([1]))
+
+
 def test_symbolic_slices_are_read_and_written() -> None:
     cache = Tensor.zeros(2, 8).contiguous().realize()
     buffer = cache.buffer

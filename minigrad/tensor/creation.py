@@ -18,6 +18,7 @@ from ..shape import build
 from ..uops import Ops, UOp, sint
 from . import dlpack
 from .base import device_name, enlist, unbound
+from .elementwise import fitting
 from .movement import arguments
 from .reduce import Reduce
 
@@ -75,7 +76,7 @@ class Creation(Reduce):
             kind = dtype or _dtype_of_list([data])
             if isinstance(data, float) and not kind.is_float:
                 kind = dtypes.float64  # whoever asked for integers casts it
-            return cls._wrap(UOp.const(kind, _checked(data, kind)), device)
+            return cls._wrap(UOp.const(kind, fitting(data, kind, "Tensor")), device)
         if isinstance(data, (bytes, bytearray, memoryview)):
             array = np.frombuffer(data, np.uint8)
             return cls._of_numpy(array, device) if dtype is None else cls._of_buffer(array, device, dtype)
@@ -273,13 +274,6 @@ class Creation(Reduce):
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return (1, 0)
-
-
-def _checked(value: Any, dtype: DType) -> Any:
-    """A number that fits the dtype. ValueError for integers that do not."""
-    if not dtype.is_float and dtype.kind != "b" and not dtype.min <= value <= dtype.max:
-        raise ValueError(f"Tensor: {value} does not fit {dtype!r}")
-    return value
 
 
 def _leaves(data: Any) -> list[Any]:

@@ -19,6 +19,13 @@ from .base import one_op
 from .movement import Movement
 
 
+def fitting(value: Any, dtype: DType, what: str) -> Any:
+    """A number for a tensor of a dtype. ValueError for an integer that the dtype does not hold."""
+    if isinstance(value, int) and dtype.is_int and not dtype.min <= value <= dtype.max:
+        raise ValueError(f"{what}: {value} does not fit {dtype!r}")
+    return value
+
+
 class Elementwise(Movement):
     """See the module."""
 
@@ -87,7 +94,8 @@ class Elementwise(Movement):
         if isinstance(other, Elementwise):
             return other  # type: ignore[return-value]
         if isinstance(other, (bool, int, float, np.bool_)):
-            return self._wrap(UOp.const(self._dtype_with(other), other), self.device)
+            dtype = self._dtype_with(other)
+            return self._wrap(UOp.const(dtype, fitting(other, dtype, what)), self.device)
         if isinstance(other, UOp) and other.dtype is dtypes.index:
             dtype = self.dtype if self.dtype.kind != "b" else dtypes.default_int
             return self._wrap(UOp(Ops.CAST, dtype, (other,)), self.device)
@@ -129,7 +137,7 @@ class Elementwise(Movement):
         kind = type(other)
         if kind is float or kind is int:  # the usual case, without a tensor for the number
             dtype = a.dtype
-            if dtype.kind == "f" or (kind is int and dtype.kind != "b"):
+            if dtype.kind == "f" or (kind is int and dtype.kind != "b" and dtype.min <= other <= dtype.max):
                 return self._result(build.elementwise(op, a, UOp.const(dtype, other)))
         y = self._operand(other, op.name)
         b = y._node
@@ -178,7 +186,7 @@ class Elementwise(Movement):
     @one_op
     def div(self, other: Any, rounding_mode: str | None = None) -> Self:
         """True division, floats from integers; rounding_mode "floor" or "trunc" rounds and keeps integers."""
-        a, b = self._pair(other, "div")
+        a, b = (self if rounding_mode else self._beside(other))._pair(other, "div")
         if rounding_mode == "floor":
             return a.floordiv(b)
         if rounding_mode == "trunc":
@@ -190,6 +198,11 @@ class Elementwise(Movement):
             raise ValueError(f"div: rounding_mode {rounding_mode!r} is none of None, 'floor', 'trunc'")
         dtype = a.dtype if a.dtype.is_float else dtypes.default_float
         return a.cast(dtype)._binary(Ops.FDIV, b.cast(dtype))
+
+    def _beside(self, other: Any) -> Self:
+        """Self, as a float where a plain number divides an integer: the number need not fit the integer's dtype."""
+        plain = isinstance(other, (int, float)) and not self.dtype.is_float
+        return self.cast(dtypes.default_float) if plain else self
 
     @one_op
     def floordiv(self, other: Any, /) -> Self:
@@ -320,6 +333,8 @@ class Elementwise(Movement):
         self._check(kinds, what)
         y = self._operand(other, what)
         y._check(kinds, what)
+        if promote(self.dtype, y.dtype).is_float:
+            raise TypeError(f"{what}: no integer dtype holds both {self.dtype!r} and {y.dtype!r}")
         return self._binary(op, y)
 
     def bitwise_and(self, other: Any, /) -> Self:
@@ -452,7 +467,8 @@ class Elementwise(Movement):
         return self._operand(other, "sub").sub(self)
 
     def __rtruediv__(self, other: Any) -> Self:
-        return self._operand(other, "div").div(self)
+        x = self._beside(other)
+        return x._operand(other, "div").div(x)
 
     def __rfloordiv__(self, other: Any) -> Self:
         return self._operand(other, "floordiv").floordiv(self)

@@ -157,6 +157,7 @@ class Functional(Random):
         expected = (*self.shape[:axis], *self.shape[axis + 1:])
         if tuple(target.shape) != expected:
             raise ValueError(f"cross_entropy: targets of shape {target.shape}, expected {expected}")
+        target = target.cast(dtypes.int64) if target.dtype.kind == "u" else target  # which ignore_index need not fit
         counted = target.ne(ignore_index)
         # a comparison with a counter picks within the kernel that made the probabilities
         chosen = target.unsqueeze(axis).eq(self._counter(self.shape[axis], axis, self.ndim))

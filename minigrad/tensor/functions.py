@@ -30,7 +30,7 @@ class Functions(Elementwise):
         """
         if isinstance(other, (int, float)) and not isinstance(other, bool):
             return self._pow_constant(other)
-        a, b = self._pair(other, "pow")
+        a, b = self._pair(other, "pow", bools=False)
         if not a.dtype.is_float:
             return a._pow_integers(b)
         zero = a.eq(0)  # kept out of the logarithm, for the gradient's sake
@@ -43,16 +43,18 @@ class Functions(Elementwise):
         return b.eq(0).where(1.0, size)
 
     def _pow_constant(self, exponent: Any) -> Self:
-        if isinstance(exponent, float) and exponent.is_integer() and self.dtype.is_float and abs(exponent) <= 64:
+        if not self.dtype.is_float and (self.dtype.kind == "b" or isinstance(exponent, float)):
+            return self.cast(self._dtype_with(exponent))._pow_constant(exponent)
+        if isinstance(exponent, float) and exponent.is_integer() and abs(exponent) <= 64:
             exponent = int(exponent)
-        if isinstance(exponent, int) and self.dtype.kind != "b":
+        if isinstance(exponent, int):
             if not self.dtype.is_float and exponent < 0:
                 raise ValueError(f"pow: integers of {self.dtype!r} to the negative power {exponent}")
             if exponent < 0 and abs(exponent) <= 64:
                 return self._multiplied(-exponent).reciprocal()
             if abs(exponent) <= 64 or not self.dtype.is_float:
                 return self._multiplied(exponent)
-        x = self if self.dtype.is_float else self.cast(dtypes.default_float)
+        x = self
         if exponent == 0.5:
             return x.sqrt()
         if exponent == -0.5:
@@ -129,11 +131,13 @@ class Functions(Elementwise):
 
     def sinh(self) -> Self:
         """(exp(x) - exp(-x)) / 2."""
-        return (self.expm1() - (-self).expm1()) * 0.5
+        x = self if self.dtype.is_float else self.cast(dtypes.default_float)
+        return (x.expm1() - (-x).expm1()) * 0.5
 
     def cosh(self) -> Self:
         """(exp(x) + exp(-x)) / 2."""
-        return (self.exp() + (-self).exp()) * 0.5
+        x = self if self.dtype.is_float else self.cast(dtypes.default_float)
+        return (x.exp() + (-x).exp()) * 0.5
 
     # ---- rounding: integers stay as they are
 
@@ -266,7 +270,7 @@ class Functions(Elementwise):
 
     def logsigmoid(self) -> Self:
         """log(sigmoid(x)), without overflow."""
-        return -(-self).softplus()
+        return -(self * -1.0).softplus()
 
 
 __all__ = ["Functions"]

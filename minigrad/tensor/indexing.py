@@ -2,9 +2,10 @@
 they touch.
 
 `x[...]` takes what numpy takes: integers, slices (also backwards, also with bound Variables as bounds), None, `...`,
-lists and tensors of integers, which broadcast among each other, and bool tensors of x's own shape where a value is
-assigned. An integer that does not fit raises IndexError; an index inside a tensor cannot be checked: outside of the
-axis it reads 0 and writes nothing. Negative ones count from the end.
+lists, arrays and tensors of integers, which broadcast among each other, and of bools: they stand for the places where
+they are True, which are computed at once, since their number is a size; only `x[mask] = number` needs no such count.
+An integer that does not fit raises IndexError, also in a list or an array; an index inside a tensor cannot be checked:
+outside of the axis it reads 0 and writes nothing. Negative ones count from the end.
 """
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..dtype import dtypes
+from ..dtype import dtypes, promote
 from ..helpers import prod
 from ..shape import broadcast_shapes, build
 from ..shape.shapetracker import ShapeTracker
@@ -22,6 +23,7 @@ from ..uops import Ops, ScatterArg, UOp, sint
 from ..uops.symbolic import lt, ssimplify, vmax
 from .base import composed, one_op
 from .creation import Creation
+from .elementwise import fitting
 
 
 @composed
@@ -32,33 +34,27 @@ class Indexing(Creation):
 
     def __getitem__(self, index: Any) -> Self:
         """See the module."""
-        items = self._items(index)
-        if self._mask_of(items) is not None:
-            raise IndexError(f"index: a bool tensor of shape {self.shape} selects a number of elements that is known "
-                             f"only when it runs; use where or masked_select")
-        view, tensors, front = self._view_of(items)
+        view, tensors, front = self._view_of(self._items(index))
         result = self._view(build.viewed(self._node, view))
         return result._take(tensors, front) if tensors else result
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Write values, broadcast and cast to this tensor's dtype. Views of the same memory see them."""
-        items = self._items(index)
         given = value if isinstance(value, Indexing) else self._of_value(value)
         if given.device != self.device:
             raise ValueError(f"setitem: a value on {given.device} for a tensor on {self.device}")
         given = given.cast(self.dtype)
-        mask = self._mask_of(items)
-        if mask is not None:
-            self._write(ShapeTracker.contiguous(self.shape), mask.where(given, self))
+        if isinstance(index, Indexing) and index.dtype is dtypes.bool and index.shape == self.shape and given.ndim == 0:
+            self._write(ShapeTracker.contiguous(self.shape), index.where(given, self))
             return
-        view, tensors, front = self._view_of(items)
+        view, tensors, front = self._view_of(self._items(index))
         if tensors:
             given = self._view(build.viewed(self._node, view))._put(tensors, given, front)
         self._write(view, given._stretched(tuple(view.shape), "setitem"))
 
     def _of_value(self, value: Any) -> Self:
         if isinstance(value, (bool, int, float)):
-            return self._wrap(UOp.const(self.dtype, value), self.device)
+            return self._wrap(UOp.const(self.dtype, fitting(value, self.dtype, "assignment")), self.device)
         return type(self)(value, device=self.device)
 
     def _stretched(self, shape: tuple[sint, ...], what: str) -> Self:
@@ -73,15 +69,27 @@ class Indexing(Creation):
     # ---- what an index means
 
     def _items(self, index: Any) -> list[Any]:
-        return [self._index_item(item) for item in (index if isinstance(index, tuple) else (index,))]
-
-    def _mask_of(self, items: list[Any]) -> Self | None:
-        """The bool tensor over all of self that an index consists of, if it is one."""
-        if len(items) != 1 or not isinstance(items[0], Indexing) or items[0].dtype is not dtypes.bool:
-            return None
-        if tuple(items[0].shape) != tuple(self.shape):
-            raise IndexError(f"index: a bool tensor of shape {items[0].shape} over shape {self.shape}")
-        return items[0]  # type: ignore[return-value]
+        """The items of an index, each bool tensor or array written as the positions where it is True: one for each of
+        its axes.
+        """
+        given = [self._index_item(item) for item in (index if isinstance(index, tuple) else (index,))]
+        masks = [isinstance(item, (Indexing, np.ndarray)) and item.dtype.kind == "b" for item in given]
+        widths = [item.ndim if mask else int(item is not None and item is not Ellipsis)
+                  for item, mask in zip(given, masks)]
+        items: list[Any] = []
+        axis = 0
+        for place, (item, mask, width) in enumerate(zip(given, masks, widths)):
+            if item is Ellipsis:
+                axis = self.ndim - sum(widths[place:])
+            if not mask:
+                items.append(item)
+            elif not width or tuple(item.shape) != tuple(self.shape[axis:axis + width]):
+                raise IndexError(f"index: bools of shape {item.shape} for axes {self.shape[axis:axis + width]} of "
+                                 f"shape {self.shape}")
+            else:
+                items += np.nonzero(item._array() if isinstance(item, Indexing) else item)
+            axis += width
+        return items
 
     def _view_of(self, items: list[Any]) -> tuple[ShapeTracker, dict[int, Self], bool]:
         """(the view that slices, integers and None leave, {axis of it: index tensor}, do their axes go in front?)."""
@@ -100,24 +108,29 @@ class Indexing(Creation):
         sizes, shape, tensors = iter(tracker.shape), list[sint](), dict[int, Self]()
         for item in items:
             size = 1 if item is None else next(sizes)
-            if isinstance(item, Indexing):
-                tensors[len(shape)] = item  # type: ignore[assignment]
+            if isinstance(item, (Indexing, np.ndarray)):
+                tensors[len(shape)] = self._as_index(item)
             if not isinstance(item, (int, UOp)):
                 shape.append(size)
-        # as numpy: index tensors, and integers beside them, that are no neighbours send their axes to the front
-        places = [i for i, item in enumerate(items) if isinstance(item, (int, UOp, Indexing))]
+        # as numpy: index tensors, and integers beside them, that are no neighbours send their axes to the front; `...`
+        # separates them also where it stands for no axis
+        places = [i + (i >= first) for i, x in enumerate(items) if isinstance(x, (int, UOp, Indexing, np.ndarray))]
         front = bool(tensors) and places[-1] - places[0] + 1 != len(places)
         return tracker.reshape(shape), tensors, front
 
     def _index_item(self, item: Any) -> Any:
-        """An item in one of its forms: None, Ellipsis, int, UOp, slice, or a tensor of integers or bools."""
+        """An item in one of its forms: None, Ellipsis, int, UOp, slice, or an array or tensor of integers or bools."""
         if item is None or item is Ellipsis or isinstance(item, (slice, UOp)):
             return item
         if isinstance(item, (bool, np.bool_)):
             raise IndexError("index: True and False are no indices")
-        if isinstance(item, (list, np.ndarray)):
-            item = type(self)(np.asarray(item) if isinstance(item, np.ndarray) or item else np.zeros(0, np.int32),
-                              device=self.device)
+        if isinstance(item, list):
+            tensors = any(isinstance(x, Indexing) for x in item)
+            item = type(self)(item, device=self.device) if tensors else np.asarray(item) if item else np.zeros(0, int)
+        if isinstance(item, np.ndarray):
+            if item.dtype.kind not in "iub":
+                raise IndexError(f"index: an array of {item.dtype} is no index")
+            return item
         if isinstance(item, Indexing):
             if item.dtype.is_float:
                 raise IndexError(f"index: a tensor of {item.dtype!r} is no index")
@@ -139,6 +152,10 @@ class Indexing(Creation):
         if isinstance(item, UOp):
             return item, item + 1, 1
         if not isinstance(item, slice):
+            if isinstance(item, np.ndarray) and isinstance(n, int) and item.size:
+                worst = item.max() if item.max() >= n else item.min()
+                if not -n <= worst < n:
+                    raise IndexError(f"index: {worst} on axis {axis} of size {n}, shape {self.shape}")
             return 0, n, 1
         step = 1 if item.step is None else item.step
         if isinstance(step, UOp) or not hasattr(step, "__index__"):
@@ -166,8 +183,9 @@ class Indexing(Creation):
         if node.dtype.kind == "u":
             return build.cast(node, dtypes.int64 if node.dtype.itemsize >= 4 else dtypes.int32)
         if node.dtype.kind == "b":
-            raise IndexError(f"index: a bool tensor of shape {index.shape} beside other indices is not supported")
-        node = build.cast(node, dtypes.int32) if node.dtype.itemsize < 4 else node
+            raise IndexError(f"index: a bool tensor of shape {index.shape} where positions are expected")
+        index = index.cast(promote(node.dtype, dtypes.int32 if vmax(n) < 1 << 31 else dtypes.int64))
+        node = index._node
         size = index._operand(n, "index")._node
         size = size if size.op is Ops.CONST else build.stretch(build.cast(size, node.dtype), node.shape)
         return build.where(build.less(node, 0), build.add(node, build.cast(size, node.dtype)), node)
@@ -264,6 +282,8 @@ class Indexing(Creation):
 
     def _as_index(self, index: Any) -> Self:
         item = self._index_item(index)
+        if isinstance(item, np.ndarray):
+            return type(self)(item, device=self.device)
         if not isinstance(item, Indexing):
             raise TypeError(f"index: expected a tensor of integers, got {index!r}")
         return item  # type: ignore[return-value]
