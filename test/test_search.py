@@ -20,7 +20,7 @@ from kernel_cases import CASES, Case, difference, finish_specs, run
 
 from minigrad import Context, Tensor
 from minigrad.codegen import nest
-from minigrad.codegen.opts import Merge, Opt, Peel, Split, Thread, Upcast, Vector
+from minigrad.codegen.opts import Merge, Opt, Order, Peel, Split, Thread, Upcast, Vector
 from minigrad.codegen.pipeline import lower_kernel
 from minigrad.codegen.place import Place
 from minigrad.engine import compile as engine
@@ -134,6 +134,26 @@ def test_the_model_prefers_what_an_expert_would() -> None:
     assert lanes is not None
     times = [estimate(candidate.loops, TARGET) for candidate in (heuristic, lanes, plain)]
     assert times == sorted(times) and times[0] * 4 < times[2]
+
+
+def test_what_is_turned_has_its_lanes_along_what_is_written() -> None:
+    """Lines side by side, an element of each at a time: of an operand that is packed, and of a transposed copy."""
+    copied = lower_kernel(kernel_of(Tensor(np.zeros((40, 96), np.float32)).T.contiguous()), TARGET).opts
+    lanes = min(40, TARGET.lanes(4))
+    assert copied[:2] == (Split("o1", lanes), Order(("o1.0", "o0", "o1.1"))) and Vector("o1.1") in copied
+    packed = lower_kernel(kernel_of(Tensor(np.zeros((64, 128), np.float32)) @ Tensor(np.ones((96, 128), np.float32)).T),
+                          TARGET).opts
+    fill = [opt for opt in packed if isinstance(opt, Order) and opt.ranges[0].startswith("p")]
+    assert [opt.ranges[0].endswith("_0.0") and opt.ranges[-1].endswith("_0.1") for opt in fill] == [True]
+
+
+def test_an_axis_that_runs_through_several_has_lanes_inside_of_one() -> None:
+    """Heads side by side: each vector lies within a head, though the axis' addresses jump from one to the next."""
+    lanes = TARGET.lanes(4)
+    heads = Tensor(np.zeros((3, 10, 2 * lanes), np.float32)) * 2        # (head, position, inside of the head)
+    found = lower_kernel(kernel_of(heads.permute(1, 0, 2).reshape(10, -1) + Tensor(np.ones((10, 1), np.float32))),
+                         TARGET).opts
+    assert any(isinstance(opt, Vector) for opt in found), found
 
 
 def kernel_of(tensor: Tensor) -> UOp:

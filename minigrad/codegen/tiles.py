@@ -141,8 +141,8 @@ def _tile(loops: Loops, view: NestView, target: Target) -> None:
     if o is not None and down:
         if not _pack(loops, view, down, row_range(view, down, o), o, target):
             o, across = None, list(view.reduces)   # the reduce becomes the lanes
-    if o is not None and loads and not down and all(abs(stride(u, o)) > 1 for u in loads if o in nest.free(u)) and \
-            any(o in nest.free(u) for u in loads):
+    if o is not None and loads and not down and any(o in nest.free(u) for u in loads) and \
+            all(abs(_stride_of_lanes(u, o, lanes)) > 1 for u in loads if o in nest.free(u)):
         o = None                                   # nothing but gathers
     accumulators = ACCUMULATORS
     if (
@@ -158,6 +158,16 @@ def _tile(loops: Loops, view: NestView, target: Target) -> None:
         _vectorize_reduce(loops, d, lanes, accumulators, target)
     if o is not None:
         _tile_outputs(loops, view, down, o, lanes, target)
+
+
+def _stride_of_lanes(access: UOp, r: UOp, lanes: int) -> int:
+    """The stride along a range that is cut into lanes: 1 also where the range goes through several axes of the memory,
+    one after the other, as long as no vector does."""
+    step = stride(access, r)
+    if step != FAR or _length(r) % lanes:
+        return step
+    outer, inner = (UOp.range(f"{r.arg.name}.{part}", 0, n) for part, n in enumerate((_length(r) // lanes, lanes)))
+    return stride(nest.substitute(access, {r: r.src[0] + outer * lanes + inner}), inner)
 
 
 def _turned_columns(loops: Loops, view: NestView, lanes: int) -> UOp | None:
@@ -188,18 +198,23 @@ def _depth(d: UOp) -> int:
 
 
 def _turn(loops: Loops, view: NestView, load: UOp, lanes: int, target: Target) -> bool:
-    """A fill that reads along one axis and writes along another: a line at a time, the lines of a block of rows staying
-    in the cache.
+    """A nest that reads along one axis and writes along another: lines side by side, an element of each at a time, as
+    the lanes of what is written. Of a fill as many lines as the first cache has places for, if they lie far apart.
     """
     along = next((r for r in view.ranges if stride(load, r) == 1), None)
-    if along is None or _length(along) < lanes or len(view.ranges) < 2:
+    written = next((r for r in view.ranges if r is not along and stride(view.stores[0], r) == 1), None)
+    if along is None or written is None or _length(written) < 4 or view.stores[0].src[0] is load.src[0]:
         return False
-    name = along.arg.name
+    if view.stores[0].src[0].op is Ops.SCRATCH:
+        lanes = min(lanes, MOST_ROWS)
+    while lanes > _length(written):
+        lanes //= 2
+    name = written.arg.name
+    others = [r.arg.name for r in view.ranges if r is not along and r is not written]
     attempt(loops, Split(name, lanes), target)
-    others = [r.arg.name for r in view.ranges if r is not along]
-    attempt(loops, Order((name + ".0", *others, name + ".1")), target)
-    if _length(along) % lanes:
-        attempt(loops, Peel(name + ".0", _length(along) // lanes if along.src[1].op is Ops.CONST else -1), target)
+    attempt(loops, Order((*others, name + ".0", along.arg.name, name + ".1")), target)
+    if _length(written) % lanes:
+        attempt(loops, Peel(name + ".0", _length(written) // lanes if written.src[1].op is Ops.CONST else -1), target)
     return attempt(loops, Vector(name + ".1"), target)
 
 

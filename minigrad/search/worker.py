@@ -121,14 +121,14 @@ class Bench:
         for number, program in programs.items():
             answer(run=number)
             once = self.device.timer(program, copies[:1], variables)
-            seconds[number] = [(1 + (len(copies) > 1)) * min(once(), once())]
+            seconds[number] = [(1 + (len(copies) > 1)) * min(once(), once(), once())]
         launches = min(MOST_LAUNCHES, max(1, int(LEAST_SECONDS / max(min(map(min, seconds.values())), 1e-9))))
         cold = [copies[at:at + launches] for at in range(1, len(copies), launches)]
         timers: dict[int, list[list[Callable[[], float]]]] = {    # on used buffers; on some cold ones, on others
             number: [[self.device.timer(program, each, variables) for each in sets]
                      for sets in ([copies[:1] * launches], cold)] for number, program in programs.items()}
         for turn in range(rounds):
-            limit = HOPELESS * min(map(min, seconds.values()))
+            limit = (HOPELESS if turn else SLOW) * min(map(min, seconds.values()))
             for i, (number, found) in enumerate(seconds.items(), turn * (len(seconds) + 1)):
                 if min(found) > limit and number:
                     continue
