@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from kernel_cases import CASES, Case, difference, finish_specs, run
 
-from minigrad import Context, Tensor
+from minigrad import Context, Tensor, dtypes
 from minigrad.codegen import nest
 from minigrad.codegen.opts import Merge, Opt, Order, Peel, Split, Thread, Upcast, Vector
 from minigrad.codegen.pipeline import lower_kernel
@@ -220,19 +220,20 @@ def test_a_wrong_candidate_that_spoils_the_inputs_costs_the_next_ones_nothing() 
 def test_the_interpreters_results_are_inside_of_the_tolerance(name: str) -> None:
     """The heuristic's kernel passes on every input that candidates are judged by, and a wrong element never does."""
     case = CASES[name]
-    for wanted, got, allowed in results(case):
+    for wanted, got, allowed, changes in results(case):
         for slot, right in wanted.items():
-            dtype = case.params[slot].dtype
-            assert trial.difference(got[slot], right, dtype, allowed) == ""
+            dtype, change = case.params[slot].dtype, changes.get(slot, 0.0)
+            assert trial.difference(got[slot], right, dtype, allowed, change) == ""
             spoilt = right.copy()
             flat = spoilt.reshape(-1).view(f"u{right.dtype.itemsize}")
             at = int(np.argmax(np.abs(np.nan_to_num(right.reshape(-1).astype(np.float64), posinf=0, neginf=0))))
             flat[at] ^= 1 << (8 * right.dtype.itemsize - 2 if dtype.is_float else 0)
-            assert trial.difference(spoilt, right, dtype, allowed)
+            assert trial.difference(spoilt, right, dtype, allowed, change)
 
 
-def results(case: Case) -> list[tuple[dict[int, np.ndarray], list[np.ndarray], tuple[float, float]]]:
-    """For each trial: what must be written, all buffers after the heuristic's kernel, the tolerance."""
+def results(case: Case) -> list[tuple[dict[int, np.ndarray], list[np.ndarray], tuple[float, float], dict[int, float]]]:
+    """For each trial: what must be written, all buffers after the heuristic's kernel, the tolerance, and what the
+    inputs' last bits change."""
     program, = DEVICE.compile([finish_specs(DEVICE, lower_kernel(case.ast, TARGET))])
     found = []
     for each in trial.trials_of(case.ast):
@@ -243,8 +244,23 @@ def results(case: Case) -> list[tuple[dict[int, np.ndarray], list[np.ndarray], t
             def arrays(self) -> list[np.ndarray]:
                 return arrays  # noqa: B023
         got = run(program, Given(case.name, case.ast), each.variables)
-        found.append((wanted, got, trial.tolerance(case.ast, each.variables)))
+        found.append((wanted, got, trial.tolerance(case.ast, each.variables),
+                      trial.conditioning(case.ast, arrays, each.variables, wanted)))
     return found
+
+
+def test_what_roundings_may_do_follows_from_what_the_last_bits_of_inputs_do() -> None:
+    """A sum of products hardly moves with them; where a sum loses its digits, right kernels differ as much."""
+    values = np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32)
+    changes = []
+    for tensor in ((Tensor(values) * Tensor(values + 1)).sum(1), (Tensor(values) * 1e5).sin().sum(1)):
+        ast = kernel_of(tensor)
+        arrays = [values if p.arg.shape == (4, 64) else np.zeros(p.arg.shape, np.float32) for p in trial.params_of(ast)]
+        wanted = trial.expected(ast, arrays, {})
+        changes.append(trial.conditioning(ast, arrays, {}, wanted)[0])
+    assert 0 < changes[0] < 1e-4 and changes[1] > 1e-3
+    assert trial.difference(np.float32([1.001]), np.float32([1]), dtypes.float32, (1e-6, 1e-6))
+    assert not trial.difference(np.float32([1.001]), np.float32([1]), dtypes.float32, (1e-6, 1e-6), changes[1])
 
 
 def test_a_kernel_arrives_in_the_worker_as_it_is() -> None:

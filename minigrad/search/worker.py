@@ -30,7 +30,7 @@ from ..renderer.base import ProgramSpec
 from ..runtime.compiler import CompileError
 from ..runtime.device import Buffer, Device, Program, get_device
 from ..uops import UOp
-from .trial import contents, difference, expected, params_of, tolerance, trials_of
+from .trial import conditioning, contents, difference, expected, params_of, tolerance, trials_of
 
 MARGIN = 4096                   # bytes before and behind each buffer
 EDGE = bytes([0xA5]) * MARGIN   # what they hold
@@ -53,8 +53,11 @@ class Bench:
         # what buffers hold before a launch, with their margins, by whether inputs are positive
         self.before = {positive: [bytearray(b"".join((EDGE, array.tobytes(), EDGE)))
                                   for array in contents(ast, positive)] for positive in (False, True)}
-        self.trials = [(trial, expected(ast, [self._inside(*x) for x in zip(self.before[trial.positive], self.params)],
-                                        trial.variables)) for trial in trials_of(ast)]
+        self.trials = []
+        for trial in trials_of(ast):
+            arrays = [self._inside(*x) for x in zip(self.before[trial.positive], self.params)]
+            wanted = expected(ast, arrays, trial.variables)
+            self.trials.append((trial, wanted, conditioning(ast, arrays, trial.variables, wanted)))
         need = max(1, sum(prod(p.arg.shape) * p.dtype.itemsize for p in self.params))
         room = 2 * max(device.target.l3, device.target.l2)
         self.copies = [self._blocks() for _ in range(max(1, min(MOST_COPIES, -(-room // need))))]
@@ -81,7 +84,7 @@ class Bench:
     def judge(self, programs: dict[int, Program], answer: Answer) -> None:
         """Takes out of `programs` those that compute something else than they should, and the slowest."""
         limit = float("inf")
-        for trial, wanted in self.trials:
+        for trial, wanted, changes in self.trials:
             slots: Iterable[int] = range(len(self.params))
             for number, program in list(programs.items()):
                 self._fill(self.copies[0], trial.positive, slots)
@@ -93,20 +96,20 @@ class Bench:
                 elif seconds > limit:
                     del programs[number]
                     continue
-                why = self._wrong(trial.variables, wanted)
+                why = self._wrong(trial.variables, wanted, changes)
                 slots = wanted
                 if why:
                     slots = range(len(self.params))     # it may have written anywhere
                     del programs[number]
                     answer(bad=number, why=why)
 
-    def _wrong(self, variables: Mapping[str, int], wanted: Mapping[int, Any]) -> str:
+    def _wrong(self, variables: Mapping[str, int], wanted: Mapping[int, Any], changes: Mapping[int, float]) -> str:
         for slot, right in wanted.items():
             after = self.copies[0][slot].copyout()
             if after[:MARGIN] != EDGE or after[-MARGIN:] != EDGE:
                 return f"it wrote outside of buffer {slot}"
             found = difference(self._inside(after, self.params[slot]), right, self.params[slot].dtype,
-                               tolerance(self.ast, variables))
+                               tolerance(self.ast, variables), changes.get(slot, 0.0))
             if found:
                 return f"buffer {slot}: {found}"
         return ""
