@@ -1,7 +1,7 @@
 """Searches ahead of time, and looks after the files of what searches found.
 
     python -m extra.search llama 15M --dtype f32 --beam 4 --budget 300    # the kernels of a prompt and of a token
-    python -m extra.search export FILE                # the gains on this class of machines, the best of each kernel
+    python -m extra.search export FILE                # what is known on this class of machines, a line for each kernel
     python -m extra.search merge FILE ...             # others' files into this user's
     python -m extra.search show                       # a line for each kernel
 
@@ -59,15 +59,14 @@ def main() -> int:
     llama.add_argument("--dtype", default="f32", choices=sorted(DTYPES))
     llama.add_argument("--beam", type=int, default=4)
     llama.add_argument("--budget", type=float, default=300, help="seconds")
-    commands.add_parser("export", help="write the gains to a file").add_argument("file")
+    commands.add_parser("export", help="write the best of each kernel to a file").add_argument("file")
     commands.add_parser("merge", help="read others' files").add_argument("files", nargs="+")
     commands.add_parser("show", help="a line for each kernel")
     arguments = parser.parse_args()
     if arguments.command == "llama":
         search_llama(arguments.shape, arguments.dtype, arguments.beam, arguments.budget)
     elif arguments.command == "export":
-        gains = [record for record in best_records() if record.opts is not None and record.ratio < 1]
-        print(f"{export(gains, arguments.file)} records")
+        print(f"{export(best_records(), arguments.file)} records")
     elif arguments.command == "merge":
         print(f"{merge(arguments.files)} new records")
     else:

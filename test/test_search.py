@@ -309,11 +309,28 @@ def test_a_kernel_is_accepted_only_if_it_wins_by_more_than_the_noise(database: D
         lists = {challenger.opts: challenge, best: [0.9, 1.8] * 10, one_search.heuristic.opts: regimes}
         one_search.worker.measure = lambda kernel, specs, rounds, lists=lists: (  # type: ignore[method-assign]
             {number: lists[spec.opts] for number, spec in specs.items()}, {})
-        one_search._duel(number, challenger)
+        one_search._challenge(number, challenger)
         assert (one_search.opts == challenger.opts) == accepted, challenge
         assert accepted or one_search.opts == best
     assert one_search.ratio == 0.8 and database.best(one_search.kernel, TARGET) == \
         Record(one_search.kernel, machine_of(TARGET), one_search.name, one_search.opts, 0.8, 0)
+
+
+def test_a_winner_that_does_not_win_again_is_dropped_for_good(database: Database) -> None:
+    one_search = search_of("matmul", database)
+    one_search._begin()
+    challenger = one_search.waiting[0][2]
+    number, times = one_search.seen[challenger.key], iter((0.8, 0.9, 1.01))
+    one_search.measured.append((0.8, number, challenger))
+    one_search.worker.measure = lambda kernel, specs, rounds: (  # type: ignore[method-assign]
+        {0: [1.0] * rounds, number: [next(times)] * rounds}, {})
+    one_search._challenge(number, challenger)
+    one_search._confirm()
+    assert one_search.opts == challenger.opts and one_search.ratio == 0.9
+    one_search._confirm()
+    assert one_search.opts is None and one_search.ratio == 1
+    best = database.best(one_search.kernel, TARGET)
+    assert best is None and challenger.opts in database.dropped(one_search.kernel, TARGET)
 
 
 def test_who_lost_a_duel_is_not_challenging_again(database: Database) -> None:
@@ -452,7 +469,8 @@ def test_exports_of_equal_records_are_equal_files(tmp_path: Path) -> None:
 
 def test_what_ships_can_be_read() -> None:
     text = Path(records.SHIPPED).read_text()
-    assert all(read_line(line) is not None and read_line(line).ratio < 1 for line in text.splitlines())  # type: ignore
+    found = [read_line(line) for line in text.splitlines()]     # gains, and that a search has ended without one
+    assert all(r is not None and (r.ratio < beam.GAIN if r.opts is not None else r.beam) for r in found)
 
 
 # ---- what is found is used

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import Context
+
 # What a numpy built for many machines picks on a new processor can be its slowest path; one that knows AVX-512 is the
 # rival to beat. Read by OpenBLAS when numpy is first imported: see __main__.py.
 OPENBLAS_CORE = "SkylakeX"
@@ -58,6 +60,14 @@ def interleave(cases: dict[str, Callable[[], object]], rounds: int = 15, warm: i
         progress(f"round {turn + 1}/{warm + rounds}")
     progress("")
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
+
+
+def tuned(on: bool, run: Callable[[], object]) -> Callable[[], object]:
+    """The call with opts that searches found (the package's records, and the user's), or with the heuristic's alone."""
+    def call() -> object:
+        with Context(TUNED=int(on)):
+            return run()
+    return call
 
 
 def progress(text: str) -> None:

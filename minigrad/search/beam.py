@@ -81,6 +81,7 @@ class Search:
                 self._measure(batch)
             self.stale = self.stale + 1 if self.ratio > before * GAIN else 0
             if not self.ended and self.stale >= PATIENCE + self.beam:
+                self._confirm()
                 self._end()
         except Stuck as stuck:      # the kernel's inputs or right results cannot be made
             self._say(f"cannot be searched: {stuck}")
@@ -142,7 +143,7 @@ class Search:
         ratio, number, challenger = min((m for m in self.measured if m[1] not in self.duels), key=lambda m: m[:2],
                                         default=(1.0, 0, self.heuristic))
         if ratio < self.ratio * GAIN:
-            self._duel(number, challenger)
+            self._challenge(number, challenger)
         self.measuring = time.monotonic() - began
 
     def _times(self, candidates: dict[int, Candidate], rounds: int) -> dict[int, Times]:
@@ -161,24 +162,38 @@ class Search:
         self.ended = True
         return {}
 
-    def _duel(self, number: int, challenger: Candidate) -> None:
-        """The challenger in turns with the best so far and the heuristic's kernel. Times of one round are compared, so
-        that neither a moment's luck nor a slow minute of the machine decides.
-        """
+    def _challenge(self, number: int, challenger: Candidate) -> None:
+        """The challenger takes the place of the best so far if it wins against it."""
         self.duels.add(number)
         best, = [(n, c) for _, n, c in self.measured if c.opts == self.opts][:1] or [(0, self.heuristic)]
-        rounds = max(DUEL[0], min(DUEL[1], int(DUEL_SECONDS / (self.seconds + 1e-3))))
-        times = self._times({0: self.heuristic, best[0]: best[1], number: challenger}, rounds)
-        if 0 not in times:
-            return
-        ratio = 1.0
-        if len(times.get(number, ())) == len(times[0]):
-            ratio = statistics.median(a / b for a, b in zip(times[number], times[0]))
-            ratios = [a / b for a, b in zip(times[number], times.get(best[0], times[0]))]
-            if max(ratio, statistics.median(ratios)) < GAIN and sum(r < 1 for r in ratios) >= WINS * len(ratios):
-                self.opts, self.ratio = challenger.opts, round(ratio, 3)
-                self._record(beam=0)
+        ratio, won = self._duel(number, challenger, *best)
         self.measured = [(ratio if n == number else r, n, c) for r, n, c in self.measured]
+        if won:
+            self.opts, self.ratio = challenger.opts, round(ratio, 3)
+            self._record(beam=0)
+
+    def _duel(self, number: int, challenger: Candidate, other: int, best: Candidate) -> tuple[float, bool]:
+        """(its time over the heuristic's, whether it won against both) of a challenger in turns with the best so far
+        and the heuristic's kernel. Times of one round are compared, so that neither a moment's luck nor a slow minute
+        of the machine decides.
+        """
+        rounds = max(DUEL[0], min(DUEL[1], int(DUEL_SECONDS / (self.seconds + 1e-3))))
+        times = self._times({0: self.heuristic, other: best, number: challenger}, rounds)
+        if not times or len(times.get(number, ())) < len(times[0]):
+            return 1.0, False           # it failed, or was left early
+        ratio = statistics.median(a / b for a, b in zip(times[number], times[0]))
+        ratios = [a / b for a, b in zip(times[number], times.get(other, times[0]))]
+        return ratio, max(ratio, statistics.median(ratios)) < GAIN and sum(r < 1 for r in ratios) >= WINS * len(ratios)
+
+    def _confirm(self) -> None:
+        """The winner of many duels may have been lucky in one: it has to win once more."""
+        for _, number, candidate in [m for m in self.measured if m[2].opts == self.opts][:1]:
+            ratio, won = self._duel(number, candidate, 0, self.heuristic)
+            if won:
+                self.ratio = round(max(ratio, self.ratio), 3)
+            elif not self.ended:
+                self._drop(candidate, "it did not win again")
+                self.opts, self.ratio = None, 1.0
 
     def _record(self, beam: int) -> None:
         self.records.add(Record(self.kernel, machine_of(self.device.target), self.name, self.opts, self.ratio, beam))
