@@ -30,7 +30,7 @@ def test_wheel_holds_the_package_its_types_and_nothing_else(tmp_path: Path) -> N
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "minigrad").rglob("*")
                if path.suffix in (".py", ".c", ".h")}
-    assert sources | {"minigrad/py.typed"} <= set(names)
+    assert sources | {"minigrad/py.typed", "minigrad/search/shipped.jsonl"} <= set(names)
     assert {name.split("/")[0] for name in names} == {"minigrad", f"minigrad-{PROJECT['version']}.dist-info"}
 
 

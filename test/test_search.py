@@ -488,6 +488,21 @@ def test_kernels_are_lowered_with_the_opts_that_were_found(folder: Path) -> None
         assert engine.programs_for([(ast, "CPU")])[0].spec.opts == ()
 
 
+def test_what_ships_is_used_without_searching(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the class of machines that it was found on, and on no other."""
+    shipped, ast = folder / "shipped.jsonl", CASES["matmul"].ast
+    monkeypatch.setattr(records, "SHIPPED", str(shipped))
+    monkeypatch.setattr(Worker, "measure", lambda *_: pytest.fail("it searches"))
+    for machine, opts in (("another", ()), (machine_of(TARGET), OPTS[:1])):
+        export([record(structure(ast), machine=machine, opts=opts), record(structure(CASES["linear"].ast), opts=None)],
+               str(shipped))
+        records._open.cache_clear()
+        engine.forget_programs()
+        with Context(BEAM=4 if opts else 0):
+            first, second = engine.programs_for([(ast, "CPU"), (CASES["linear"].ast, "CPU")])
+        assert (first.spec.opts == OPTS[:1]) == bool(opts) and second.spec.opts
+
+
 def test_opts_that_do_not_fit_any_more_leave_the_heuristic(folder: Path) -> None:
     ast = CASES["matmul"].ast
     with Context(TUNED=0):

@@ -1,7 +1,7 @@
 """Kernels with the heuristic's opts and with those that a search finds in a given time, timed in turns.
 
-BEAM is the width (4), BEAM_BUDGET the seconds for all kernels of one case. Nothing that was found before is used, and
-nothing is kept.
+BEAM is the width (4), BEAM_BUDGET the seconds for all kernels of one case (20 serve well). Nothing that was found
+before is used, and nothing is kept.
 """
 from __future__ import annotations
 
@@ -49,9 +49,16 @@ def cases() -> dict[str, list[tuple[UOp, str]]]:
         return Tensor(rng.standard_normal(shape, dtype=np.float32)).realize()
     q, k, v = (tensor(1, 8, 512, 64) for _ in range(3))
     found: dict[str, list[tuple[UOp, str]]] = {}
-    for n in (512, 1024):
-        a, b = tensor(n, n), tensor(n, n)
-        found[f"matmul {n}"] = kernels_of(lambda a=a, b=b: (a @ b).realize())
+    for m, n, k_ in ((256, 256, 256), (512, 512, 512), (257, 515, 1023), (37, 53, 71)):
+        a, b, turned = tensor(m, k_), tensor(k_, n), tensor(n, k_)
+        found[f"A @ B {m}×{n}×{k_}"] = kernels_of(lambda a=a, b=b: (a @ b).realize())
+        found[f"A @ B.T {m}×{n}×{k_}"] = kernels_of(lambda a=a, b=turned: (a @ b.T).realize())
+    a, b = tensor(1024, 512), tensor(1024, 512)
+    found["A.T @ B 512×512×1024"] = kernels_of(lambda: (a.T @ b).realize())
+    a, b = tensor(64, 128, 128), tensor(64, 128, 128)
+    found["batched 64 × 128³"] = kernels_of(lambda: (a @ b).realize())
+    image, weight = tensor(1, 64, 56, 56), tensor(64, 64, 3, 3)
+    found["convolution 3×3"] = kernels_of(lambda: image.conv2d(weight, padding=1).realize())
     x = tensor(1024, 1024)
     found["softmax"] = kernels_of(lambda: x.softmax(-1).realize())
     found["attention"] = kernels_of(lambda: q.scaled_dot_product_attention(k, v, is_causal=True).realize())
