@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from .dtype import from_numpy
+from .dtype import to_dtype
 from .engine.realize import recording
 from .runtime.device import Buffer, Program, default_device, get_device
 from .runtime.locks import fork_safe_lock
@@ -49,7 +49,7 @@ class Routine:
             if _span(name, i, array) < count:
                 raise ValueError(f"{name}: array {i} of shape {array.shape} holds {_span(name, i, array)} elements, "
                                  f"{count} are needed")
-        dtype, device = from_numpy(arrays[0].dtype), default_device()
+        dtype, device = to_dtype(arrays[0].dtype), default_device()
         self.device = get_device(device)
         if not self.device.is_host:
             raise ValueError(f"{name}: {device} does not compute on the host's memory")

@@ -124,11 +124,6 @@ def to_dtype(value: Any) -> DType:
         raise TypeError(f"{value!r} is no dtype; known: {', '.join(s.name for s in SCALARS)}") from None
 
 
-def from_numpy(value: np.dtype[Any]) -> DType:
-    """The DType of a numpy type; TypeError where there is none (complex, strings, objects)."""
-    return to_dtype(value)
-
-
 _SIGNED = {1: dtypes.int8, 2: dtypes.int16, 4: dtypes.int32, 8: dtypes.int64}
 
 

@@ -18,7 +18,7 @@ from minigrad.codegen.matrix import Matrix
 from minigrad.codegen.opts import Opt, Split, Upcast, Vector
 from minigrad.codegen.pipeline import Lowered, lower_kernel
 from minigrad.codegen.place import Bound, Place
-from minigrad.dtype import DType, dtypes, from_numpy, round_bfloat16
+from minigrad.dtype import DType, dtypes, round_bfloat16, to_dtype
 from minigrad.renderer.base import ProgramSpec
 from minigrad.renderer.cuda import render
 from minigrad.runtime.device import Buffer, Program, get_device
@@ -94,7 +94,7 @@ def compile_emulated(specs: Sequence[ProgramSpec]) -> list[Program]:
 
 def run(program: Program, arrays: Sequence[Array], variables: Mapping[str, int] | None = None) -> list[Array]:
     """The buffers' contents after a launch on the emulator; what is written is not there before."""
-    buffers = [Buffer("CUDA_EMULATED", a.shape, from_numpy(a.dtype)) for a in arrays]
+    buffers = [Buffer("CUDA_EMULATED", a.shape, to_dtype(a.dtype)) for a in arrays]
     for slot, (buffer, array) in enumerate(zip(buffers, arrays)):
         if slot not in program.spec.written:
             buffer.copyin(np.ascontiguousarray(array).data)

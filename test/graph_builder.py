@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.dtype import DType, dtypes, from_numpy
+from minigrad.dtype import DType, dtypes, to_dtype
 from minigrad.helpers import prod
 from minigrad.shape import ShapeTracker
 from minigrad.uops import Ops, ReduceArg, ScatterArg, UOp
@@ -58,7 +58,7 @@ class G:
 
     @staticmethod
     def of(array: np.ndarray[Any, Any]) -> G:
-        buffer = HostBuffer("CPU", array.shape, from_numpy(array.dtype))
+        buffer = HostBuffer("CPU", array.shape, to_dtype(array.dtype))
         buffer.numpy()[...] = array
         return G(UOp(Ops.BUFFER, buffer.dtype, (), buffer))
 

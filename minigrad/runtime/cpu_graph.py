@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from minigrad.renderer.base import ProgramSpec
 from minigrad.runtime.device import Device, GraphRunner, Launch, Replaced
@@ -21,6 +20,7 @@ from minigrad.uops import sint
 from minigrad.uops.symbolic import evaluate
 
 Span = tuple[int, int]          # the bytes of a buffer: first address, address after the last
+Touched = tuple[int, int, bool]     # a span, and whether one thread alone touched it
 
 WINDOW = 64                     # launches that a new one is compared with, before the threads meet in any case
 # (bytes, operations) below which a kernel is not shared: threads that are awake meet in 50 ns
@@ -35,39 +35,30 @@ def is_small(spec: ProgramSpec, limit: tuple[int, int]) -> bool:
         and spec.bytes <= limit[0] and spec.operations <= limit[1]
 
 
-@dataclass
-class _Since:
-    """What launches since the last meeting touched: (first address, address after the last, by one thread alone)."""
-
-    count: int = 0
-    written: list[tuple[int, int, bool]] = field(default_factory=list)
-    read: list[tuple[int, int, bool]] = field(default_factory=list)
-
-
-def _conflicts(touched: list[tuple[int, int, bool]], span: Span, single: bool) -> bool:
-    start, end = span
-    return any(start < other_end and other_start < end and not (single and other_single)
-               for other_start, other_end, other_single in touched)
-
-
 def find_meetings(accesses: Iterable[tuple[Sequence[Span], Sequence[int], bool]]) -> list[bool]:
     """Before which launches the threads must meet.
 
     One row per launch: the spans of its buffers by slot, the slots that it writes, whether one thread runs all of it.
     """
-    result = []
-    since = _Since()
-    for spans, written, single in accesses:
-        conflict = since.count >= WINDOW or any(
-            _conflicts(since.written, span, single) or (slot in written and _conflicts(since.read, span, single))
+    result: list[bool] = []
+    count, written, read = 0, list[Touched](), list[Touched]()      # of the launches since the last meeting
+    for spans, slots, single in accesses:
+        conflict = count >= WINDOW or any(
+            _conflicts(written, span, single) or (slot in slots and _conflicts(read, span, single))
             for slot, span in enumerate(spans))
         if conflict:
-            since = _Since()
-        since.count += 1
+            count, written, read = 0, [], []
+        count += 1
         for slot, span in enumerate(spans):
-            (since.written if slot in written else since.read).append((*span, single))
+            (written if slot in slots else read).append((*span, single))
         result.append(conflict)
     return result
+
+
+def _conflicts(touched: list[Touched], span: Span, single: bool) -> bool:
+    start, end = span
+    return any(start < other_end and other_start < end and not (single and other_single)
+               for other_start, other_end, other_single in touched)
 
 
 class _Intervals:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.codegen.pipeline import Lowered
-from minigrad.dtype import DType, from_numpy
+from minigrad.dtype import DType, to_dtype
 from minigrad.helpers import DEV, prod
 from minigrad.renderer.base import ProgramSpec
 from minigrad.runtime.locks import fork_safe_lock
@@ -95,7 +95,7 @@ class Buffer:
 
         `dtype` gives the bits another meaning of the same size: bfloat16 for an array of uint16.
         """
-        dtype = dtype or from_numpy(array.dtype)
+        dtype = dtype or to_dtype(array.dtype)
         if dtype.itemsize != array.itemsize:
             raise ValueError(f"Buffer.from_numpy: {dtype!r} for an array of {array.dtype}")
         if not array.flags.c_contiguous:

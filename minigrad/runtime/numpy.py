@@ -241,48 +241,55 @@ def scatter(dest: Array, index: Array, value: Array, arg: ScatterArg) -> None:
 
 # ---- graphs
 
+def _constant(node: UOp) -> Array:
+    if node.dtype in HALF:
+        return cast(np.array(node.arg, np.float64), dtypes.float64, node.dtype)
+    return np.array(node.arg, node.dtype.np)
+
+
+def _scattered(node: UOp, sources: list[Array]) -> Array:
+    result = np.array(sources[0], order="C")
+    scatter(result, sources[1], sources[2], node.arg)
+    return result
+
+
+def _assigned(node: UOp, sources: list[Array], variables: Variables) -> Array:
+    result = np.array(sources[0], order="C")
+    write_view(result, node.arg, sources[1], variables)
+    return result
+
+
+# The other ops of the tensor level that are not memory: a node's value from its sources', and from the variables.
+OTHERS: dict[Ops, Callable[[UOp, list[Array], Variables], Array]] = {
+    Ops.CONST: lambda u, s, v: _constant(u),
+    Ops.VARIABLE: lambda u, s, v: np.array(evaluate_int(u, v), np.int64),
+    Ops.BIND: lambda u, s, v: np.array(evaluate_int(u, v), np.int64),
+    Ops.VIEW: lambda u, s, v: read_view(s[0], u.arg, v),
+    Ops.WHERE: lambda u, s, v: np.where(*s),
+    Ops.CAST: lambda u, s, v: cast(s[0], u.src[0].dtype, u.dtype),
+    Ops.BITCAST: lambda u, s, v: bitcast(s[0], u.src[0].dtype, u.dtype),
+    Ops.REDUCE: lambda u, s, v: reduce(s[0], u.arg, u.dtype),
+    Ops.IOTA: lambda u, s, v: np.arange(evaluate_int(u.arg, v), dtype=between(u.dtype)),
+    Ops.GATHER: lambda u, s, v: gather(*s),
+    Ops.SCATTER: lambda u, s, v: _scattered(u, s),
+    Ops.ASSIGN: _assigned,
+    Ops.CONTIGUOUS: lambda u, s, v: widen(narrow(s[0], u.dtype), u.dtype),
+    Ops.COPY: lambda u, s, v: widen(narrow(s[0], u.dtype), u.dtype),
+    Ops.DETACH: lambda u, s, v: s[0],
+}
+SHAPED = frozenset({Ops.VIEW, Ops.REDUCE, Ops.GATHER, Ops.SCATTER, Ops.ASSIGN})     # do not broadcast by themselves
+
+
 def _value(node: UOp, sources: list[Array], variables: Variables) -> Array:
-    """The node's value from its sources' values. Every op of the tensor level that is not memory."""
-    op, dtype = node.op, node.dtype
-    if op is Ops.CONST:
-        return (
-            cast(np.array(node.arg, np.float64), dtypes.float64, dtype)
-            if dtype in HALF
-            else np.array(node.arg, dtype.np)
-        )
-    if op is Ops.VARIABLE or op is Ops.BIND:
-        return np.array(evaluate_int(node, variables), np.int64)
-    if op is Ops.VIEW:
-        return read_view(_full(sources[0], node.src[0], variables), node.arg, variables)
-    if op in UNARY:
-        return UNARY[op](sources[0])
-    if op in BINARY:
-        return np.asarray(BINARY[op](*sources))
-    if op is Ops.WHERE:
-        return np.where(*sources)
-    if op is Ops.CAST:
-        return cast(sources[0], node.src[0].dtype, dtype)
-    if op is Ops.BITCAST:
-        return bitcast(sources[0], node.src[0].dtype, dtype)
-    if op is Ops.REDUCE:
-        return reduce(_full(sources[0], node.src[0], variables), node.arg, dtype)
-    if op is Ops.IOTA:
-        return np.arange(evaluate_int(node.arg, variables), dtype=between(dtype))
-    if op is Ops.GATHER:
-        return gather(_full(sources[0], node.src[0], variables), _full(sources[1], node.src[1], variables))
-    if op is Ops.SCATTER:
-        result = np.array(_full(sources[0], node.src[0], variables), order="C")
-        scatter(result, _full(sources[1], node.src[1], variables), sources[2], node.arg)
-        return result
-    if op is Ops.ASSIGN:
-        result = np.array(_full(sources[0], node.src[0], variables), order="C")
-        write_view(result, node.arg, sources[1], variables)
-        return result
-    if op in (Ops.CONTIGUOUS, Ops.COPY):
-        return widen(narrow(sources[0], dtype), dtype)
-    if op is Ops.DETACH:
-        return sources[0]
-    raise ValueError(f"interpreter: {node!r} is no op of the tensor level")
+    if node.op in UNARY:
+        return UNARY[node.op](sources[0])
+    if node.op in BINARY:
+        return np.asarray(BINARY[node.op](*sources))
+    if node.op not in OTHERS:
+        raise ValueError(f"interpreter: {node!r} is no op of the tensor level")
+    if node.op in SHAPED:
+        sources = [_full(array, source, variables) for array, source in zip(sources, node.src)]
+    return OTHERS[node.op](node, sources, variables)
 
 
 def _full(array: Array, node: UOp, variables: Variables) -> Array:

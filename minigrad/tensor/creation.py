@@ -131,11 +131,8 @@ class Creation(Reduce):
         """
         if not array.flags.c_contiguous:
             array, shared = np.ascontiguousarray(array).reshape(array.shape), False
-        if get_device(device).is_host:
-            pointer = array.__array_interface__["data"][0]
-            buffer = Buffer.external(array, pointer, array.shape, dtype, device=device, readonly=shared)
-        else:
-            buffer = Buffer.from_numpy(array, dtype, device)
+        buffer = Buffer.from_numpy(array, dtype, device)
+        buffer.readonly = shared and buffer.is_external
         return cls._wrap(UOp(Ops.BUFFER, dtype, (), buffer), device)
 
     # ---- constants and counters
@@ -157,13 +154,11 @@ class Creation(Reduce):
     def zeros(cls, *shape: Any, dtype: Any = None, device: str | None = None,
               requires_grad: bool | None = None) -> Self:
         """A shape filled with 0, in memory only when it has to be."""
-        dtype = dtype or dtypes.default_float
         return cls.full(sizes(shape, "zeros"), 0.0, dtype=dtype, device=device, requires_grad=requires_grad)
 
     @classmethod
     def ones(cls, *shape: Any, dtype: Any = None, device: str | None = None, requires_grad: bool | None = None) -> Self:
         """A shape filled with 1, in memory only when it has to be."""
-        dtype = dtype or dtypes.default_float
         return cls.full(sizes(shape, "ones"), 1.0, dtype=dtype, device=device, requires_grad=requires_grad)
 
     @classmethod
