@@ -45,30 +45,12 @@ Rule = Callable[["Step", UOp], UOp | None]
 class Step:
     """One node of the sweep, as a rule sees it: `a`, `b`, `c` its sources' values, `out` its own value."""
 
-    __slots__ = ("node", "saved")
+    __slots__ = ("a", "b", "c", "node", "out")
 
     def __init__(self, node: UOp, saved: Saved) -> None:
-        self.node, self.saved = node, saved
-
-    def source(self, position: int) -> UOp:
-        node = self.node.src[position]
-        return self.saved.get(node, node)
-
-    @property
-    def a(self) -> UOp:
-        return self.source(0)
-
-    @property
-    def b(self) -> UOp:
-        return self.source(1)
-
-    @property
-    def c(self) -> UOp:
-        return self.source(2)
-
-    @property
-    def out(self) -> UOp:
-        return self.saved.get(self.node, self.node)
+        self.node, self.out = node, saved.get(node, node)
+        values = [saved.get(source, source) for source in node.src[:3]]
+        self.a, self.b, self.c = (values + [node] * 3)[:3]
 
 
 # ---- rules with more than one line

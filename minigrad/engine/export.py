@@ -34,7 +34,8 @@ from ..runtime.device import get_device
 from ..runtime.disk import PathLike, write_atomically
 from ..runtime.memory import align_up
 from ..target import read_text
-from .capture import Captured, Made, flatten
+from .capture import Captured
+from .describe import Made, flatten
 from .saved import Contents, GraphError, contents
 
 DIALECT = language_features("gcc", 12)      # what gcc reads, clang does too

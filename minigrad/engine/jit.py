@@ -46,7 +46,8 @@ from ..uops import Ops, UOp, toposort
 from ..uops.symbolic import substitute
 from . import guards as guarding
 from . import tracefile
-from .capture import Captured, Describer, Expected, State, Value, capture, flatten, unbind
+from .capture import Captured, capture
+from .describe import Describer, Expected, State, Value, flatten, unbind
 from .export import export_c
 from .guards import Guards, Holder, Jitted
 from .profile import GlobalCounters

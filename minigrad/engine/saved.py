@@ -32,7 +32,8 @@ from ..runtime.safetensors import SafetensorsError, TensorInfo, parse, write_hea
 from ..shape.build import split_view
 from ..uops import Ops, UOp
 from . import guards as guarding
-from .capture import Captured, Expected, Kept, Made, Many, Value, buffer_of, capture, unbind
+from .capture import Captured, capture
+from .describe import Expected, Kept, Made, Many, Value, buffer_of, unbind
 from .guards import Guards
 from .realize import recorder
 from .recording import Memory, Recording, Step
