@@ -6,26 +6,25 @@ and the versioned one.
 """
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
-from ..dtype import DType, dtypes
+from ..dtype import SCALARS, DType, dtypes
 from ..runtime.device import Buffer
 
 CPU = 1
 CODES = {"i": 0, "u": 1, "f": 2, "b": 6}
-BFLOAT = 4
+TYPES = {dtype: (4 if dtype is dtypes.bfloat16 else CODES[dtype.kind], 8 * dtype.itemsize) for dtype in SCALARS}
 # a capsule borrows its name: these live as long as the module
 NAMES = ((b"dltensor_versioned", b"used_dltensor_versioned"), (b"dltensor", b"used_dltensor"))
 _given: dict[int, Any] = {}  # address of a managed tensor handed out -> what keeps it and its memory alive
-_types: list[Any] = []
 
 
-def _structures() -> Any:
+@functools.cache
+def _structures() -> tuple[Any, ...]:
     """The C structures, made when first needed: ctypes is slow to import."""
-    if _types:
-        return _types[0]
     import ctypes
 
     class Device(ctypes.Structure):
@@ -65,13 +64,12 @@ def _structures() -> Any:
                 _given.pop(api.PyCapsule_GetPointer(capsule, name), None)
 
     destructor = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(destroy)
-    _types.append((ctypes, DLTensor, Managed, Versioned, released, destructor))
-    return _types[0]
+    return ctypes, Managed, Versioned, released, destructor
 
 
 def give(buffer: Buffer, max_version: tuple[int, int] | None) -> Any:
     """A capsule over a buffer of the host."""
-    ctypes, _, managed_type, versioned_type, released, destructor = _structures()
+    ctypes, managed_type, versioned_type, released, destructor = _structures()
     versioned = max_version is not None and max_version[0] >= 1
     managed = versioned_type() if versioned else managed_type()
     shape = (ctypes.c_int64 * max(len(buffer.shape), 1))(*buffer.shape)
@@ -83,8 +81,7 @@ def give(buffer: Buffer, max_version: tuple[int, int] | None) -> Any:
     tensor = managed.tensor
     tensor.data, tensor.ndim, tensor.byte_offset = buffer.ptr, len(buffer.shape), 0
     tensor.device.type, tensor.device.id = CPU, 0
-    tensor.dtype.code = BFLOAT if buffer.dtype is dtypes.bfloat16 else CODES[buffer.dtype.kind]
-    tensor.dtype.bits, tensor.dtype.lanes = buffer.dtype.itemsize * 8, 1
+    (tensor.dtype.code, tensor.dtype.bits), tensor.dtype.lanes = TYPES[buffer.dtype], 1
     tensor.shape, tensor.strides = shape, strides
     managed.deleter = released
     if versioned:
@@ -122,7 +119,7 @@ def take(source: Any) -> tuple[np.ndarray[Any, Any], DType]:
         capsule = source
     else:
         raise TypeError(f"from_dlpack: {type(source).__name__} has no __dlpack__")
-    ctypes, _, managed_type, versioned_type, _, _ = _structures()
+    ctypes, managed_type, versioned_type, _, _ = _structures()
     api = ctypes.pythonapi
     self = ctypes.cast(id(capsule), ctypes.c_void_p)
     kinds = [(names, kind) for names, kind in zip(NAMES, (versioned_type, managed_type))
@@ -148,14 +145,11 @@ def take(source: Any) -> tuple[np.ndarray[Any, Any], DType]:
 
 
 def _dtype(tensor: Any) -> DType:
-    code, bits = tensor.dtype.code, tensor.dtype.bits
-    if tensor.dtype.lanes == 1:
-        for dtype in vars(dtypes).values():
-            if isinstance(dtype, DType) and dtype.kind != "x" and dtype.itemsize * 8 == bits:
-                expected = BFLOAT if dtype is dtypes.bfloat16 else CODES[dtype.kind]
-                if code == expected:
-                    return dtype
-    raise TypeError(f"from_dlpack: there is no dtype for code {code} of {bits} bits in {tensor.dtype.lanes} lanes")
+    code, bits, lanes = tensor.dtype.code, tensor.dtype.bits, tensor.dtype.lanes
+    found = next((dtype for dtype, known in TYPES.items() if known == (code, bits)), None)
+    if found is None or lanes != 1:
+        raise TypeError(f"from_dlpack: there is no dtype for code {code} of {bits} bits in {lanes} lanes")
+    return found
 
 
 __all__ = ["give", "take"]
