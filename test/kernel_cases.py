@@ -228,6 +228,15 @@ def _masked_pad() -> Case:
 
 
 @case
+def _shifted_halves() -> Case:
+    """Rotary positions: each half of a row from both halves of another."""
+    x, table = param(1, (5, 48)), param(2, (5, 24))
+    first, second = shrink(x, ((0, 5), (0, 24))), shrink(x, ((0, 5), (24, 48)))
+    turned = [mul(exp(add(a, b)), table) for a, b in ((first, neg(second)), (second, first))]
+    return one("shifted_halves", add(pad(turned[0], ((0, 0), (0, 24))), pad(turned[1], ((0, 0), (24, 0)))))
+
+
+@case
 def _matmul() -> Case:
     return one("matmul", product(param(1, (13, 21)), param(2, (21, 38))))
 

@@ -101,6 +101,8 @@ class Place(Opt):
             for h in highs[1:]:
                 high = high.maximum(h)
             n = shape[axis]
+            if node.op is not Ops.PARAM and bounds(low)[0] < 0:
+                return f"elements of {self.value} are used before its start on axis {axis}: the array would begin there"
             if node.op is not Ops.PARAM and isinstance(n, int) and bounds(high)[1] > n:
                 # a value's uses mask what lies beyond, while an input reads as 0 there
                 high = high.minimum(index_const(n))

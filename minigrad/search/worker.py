@@ -44,6 +44,13 @@ MOST_BYTES = 1 << 30            # of kernels' buffers that are kept, besides tho
 Answer = Callable[..., None]
 
 
+def _framed(array: Any) -> Any:
+    """An array's bytes with a margin before and behind."""
+    data = np.full(array.nbytes + 2 * MARGIN, EDGE[0], np.uint8)
+    data[MARGIN:MARGIN + array.nbytes] = array.reshape(-1).view(np.uint8)
+    return data
+
+
 class Bench:
     """One kernel's buffers on its device, and what must be in them after a launch."""
 
@@ -51,8 +58,7 @@ class Bench:
         self.device, self.ast = device, ast
         self.params = params_of(ast)
         # what buffers hold before a launch, with their margins, by whether inputs are positive
-        self.before = {positive: [bytearray(b"".join((EDGE, array.tobytes(), EDGE)))
-                                  for array in contents(ast, positive)] for positive in (False, True)}
+        self.before = {positive: list(map(_framed, contents(ast, positive))) for positive in (False, True)}
         self.trials = []
         for trial in trials_of(ast):
             arrays = [self._inside(*x) for x in zip(self.before[trial.positive], self.params)]
@@ -73,13 +79,13 @@ class Bench:
         return tuple(b.view(p.arg.shape, p.dtype, MARGIN) for b, p in zip(blocks, self.params))
 
     @staticmethod
-    def _inside(data: bytearray | memoryview, param: UOp) -> Any:
+    def _inside(data: Any, param: UOp) -> Any:
         """The array between the margins."""
         return np.frombuffer(data, param.dtype.np, prod(param.arg.shape), MARGIN).reshape(param.arg.shape)
 
     def _fill(self, blocks: Sequence[Buffer], positive: bool, slots: Iterable[int]) -> None:
         for slot in slots:
-            blocks[slot].copyin(self.before[positive][slot])
+            blocks[slot].copyin(self.before[positive][slot].data)
 
     def judge(self, programs: dict[int, Program], answer: Answer) -> None:
         """Takes out of `programs` those that compute something else than they should, and the slowest."""
