@@ -447,7 +447,8 @@ def test_a_line_that_breaks_off_is_passed_over_and_the_next_is_read(database: Da
 
 
 def test_joined_files_are_merged_whatever_their_order(tmp_path: Path) -> None:
-    lines = [record(ratio=0.7, beam=2), record(ratio=0.6, beam=1, opts=OPTS[:2]), record(ratio=0.1, opts=OPTS[:1]),
+    lines = [record(ratio=0.7, beam=2), record(ratio=0.5, beam=0, opts=OPTS[:2]), record(ratio=0.1, opts=OPTS[:1]),
+             record(ratio=0.6, beam=1, opts=OPTS[:2]),
              record(opts=OPTS[:1], dropped="wrong"), record(machine="another", ratio=0.01), record(opts=None, ratio=1)]
     answers = set()
     for order in itertools.permutations(lines):

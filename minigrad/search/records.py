@@ -135,7 +135,9 @@ class Database:
         bad = self.dropped(kernel, target)
         good = [r for r in self.records(kernel) if r.machine == machine_of(target) and not r.dropped
                 and (r.opts is None or r.opts not in bad)]
-        return replace(min(good, key=lambda r: r.order), beam=max(r.beam for r in good)) if good else None
+        # of equal opts what was confirmed at a search's end, and of that the least gain
+        sure = {r.opts: r for r in sorted(good, key=lambda r: (r.beam > 0, r.ratio, r.line()))}
+        return replace(min(sure.values(), key=lambda r: r.order), beam=max(r.beam for r in good)) if good else None
 
     def dropped(self, kernel: str, target: Target) -> dict[Opts, str]:
         """Opts that crashed, hung or were wrong, and how."""
