@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from minigrad import Context, GlobalCounters, Tensor, Variable, dtypes, no_grad
 from minigrad.runtime.numpy import evaluate
+from minigrad.tensor import base
 from minigrad.tensor.base import live_tensors
 from minigrad.uops import Ops
 
@@ -49,6 +50,14 @@ def test_a_numpy_array_is_used_where_it_lies_and_never_written() -> None:
     u = Tensor(array)
     u.assign(u * 2).realize()
     assert u.numpy()[2, 3] == 22 and array[2, 3] == 11
+
+
+def test_a_copy_that_is_asked_for_is_not_the_copy_that_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "_leaf_numbers", itertools.count(1))
+    array = Tensor(np.array([1.0, 2.0, 3.0]))
+    other = array * 1  # the same node
+    other[1] = 5
+    assert other.detach().tolist() == [1, 5, 3] and array.tolist() == [1, 2, 3]
 
 
 def test_arrays_that_are_not_contiguous_or_not_native_are_copied() -> None:

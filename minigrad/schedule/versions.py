@@ -113,7 +113,7 @@ class _Arranger:
         the copy.
         """
         self.copies += 1
-        copied = UOp(Ops.CONTIGUOUS, node.dtype, (node,), self.copies)
+        copied = UOp(Ops.CONTIGUOUS, node.dtype, (node,), -self.copies)  # a number that no copy of a user has
         inherit(copied, node.line)
         self.graph.measure(copied)
         self.result.memory[copied] = self.fresh(copied)
