@@ -607,6 +607,23 @@ def test_draws_inside_and_outside_of_a_replay_share_one_stream() -> None:
 
 # ---- what cannot be replayed
 
+def test_a_tensor_may_be_replaced_between_the_first_calls() -> None:
+    class Model:
+        def __init__(self) -> None:
+            self.weight = Tensor([2.0]).realize()
+
+        def __call__(self, x: Tensor) -> Tensor:
+            return (x * self.weight).realize()
+
+    for calls in range(4):
+        model = Model()
+        step = TinyJit(model)
+        for _ in range(calls):
+            assert step(Tensor([1.0]).realize()).item() == 2
+        model.weight = Tensor([10.0]).realize()
+        assert [step(Tensor([1.0]).realize()).item() for _ in range(3)] == [10, 10, 10] and step.recordings <= calls + 3
+
+
 @pytest.mark.parametrize("source", [time.perf_counter, random.random], ids=["clock", "random"])
 def test_a_constant_from_nowhere_raises_and_is_named(source) -> None:
     step = TinyJit(lambda x: x * source())

@@ -39,6 +39,7 @@ class Memory:
     buffer: Buffer | None = None    # not kept for fresh memory
     root: int | None = None
     offset: int = 0
+    held: bool = False              # by a tensor that the function reads: it may be another one at the next call
 
     def fits(self, other: Memory) -> bool:
         return (self.kind == other.kind and self.which == other.which and self.shape == other.shape
@@ -118,7 +119,7 @@ class Recording:
         else:
             kind = "fresh"
         self.memory.append(Memory(buffer.device, buffer.shape, buffer.dtype, buffer.nbytes, kind, which, kept, root,
-                                  buffer.offset))
+                                  buffer.offset, kind == "state"))
         self.numbers[buffer] = len(self.memory) - 1
         return len(self.memory) - 1
 
@@ -154,7 +155,9 @@ class Recording:
             if not old.fits(new):
                 return Difference(f"{old.kind} memory of shape {old.shape} is {new.kind} of shape {new.shape}", False)
             if old.kind == "fixed" and old.buffer is not new.buffer and not equal_data(old.buffer, new.buffer):
-                return Difference(f"data of shape {new.shape} and {new.dtype!r} that the function made differ", True)
+                what = "reads" if new.held else "made"
+                return Difference(f"data of shape {new.shape} and {new.dtype!r} that the function {what} differ",
+                                  not new.held)
         return None
 
     def moved(self, other: Recording) -> list[int]:
