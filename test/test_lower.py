@@ -152,6 +152,12 @@ def test_the_next_row_is_fetched_while_exponentials_are_computed() -> None:
         assert sum(u.op is Ops.PREFETCH for u in linear.ops) == fetched
 
 
+def test_rows_that_leave_a_rest_are_cut_among_threads_where_nothing_else_can_be() -> None:
+    """8192 = 1365 tiles of six rows and one of two: it has the loops of the others, and is masked."""
+    opts = lower_kernel(one("test", product(param(1, (8192, 64)), param(2, (64, 64)))).ast, TARGET).opts
+    assert Thread("o0.0") in opts and Split("o0", 6) in opts
+
+
 def test_columns_far_apart_are_turned_into_rows() -> None:
     """A.T @ B reads A down its columns, and at steps of 8192 bytes no cache keeps what it read."""
     for columns, turned in ((2048, True), (1920, False)):

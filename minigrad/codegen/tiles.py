@@ -493,7 +493,9 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
         height = next(
             (h for h in range(height, least - 1, -1) if _length(rows) % h == 0), height
         )  # no remainder, if possible
-        row_name = _split_rows(loops, rows.arg.name, _length(rows), height, target)
+        others = [r for r in view.ranges if r not in (o, rows) and _length(r) >= target.cores]
+        alone = not view.level and inner == name and not others
+        row_name = _split_rows(loops, rows.arg.name, _length(rows), height, alone, target)
     if inner == split and length == lanes * vectors:
         attempt(loops, Split(inner, lanes), target)
         for r in row_name or ():
@@ -506,14 +508,20 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
         _stream_outputs(loops, view, target)
 
 
-def _split_rows(loops: Loops, name: str, length: int, height: int, target: Target) -> tuple[str, ...]:
-    """Cuts rows into tiles of `height`, the rest peeled off. Returns the ranges to duplicate."""
+def _split_rows(loops: Loops, name: str, length: int, height: int, alone: bool, target: Target) -> tuple[str, ...]:
+    """Cuts rows into tiles of `height`, the rest peeled off. Returns the ranges to duplicate.
+
+    `alone`: there are no other loops for the threads; then the rest is a last tile, of which a part is masked.
+    """
     if not nest.ranges_named(loops.root, name):
         return ()
     if length <= height:
         return (name,)
     found = nest.ranges_named(loops.root, name)
     names = []
+    if length % height and found[0].src[1].op is Ops.CONST and alone and attempt(loops, Split(name, height), target):
+        attempt(loops, Peel(name + ".0", at=length // height), target)
+        return (name + ".1",)
     if length % height and found[0].src[1].op is Ops.CONST:
         if attempt(loops, Peel(name, at=length // height * height), target) and length % height > 1:
             names.append(name + "'")
