@@ -391,6 +391,16 @@ def _cumulative_sum() -> Case:
 
 
 @case
+def _sum_of_what_follows() -> Case:
+    """The loop could start at the row's own number: a mask from below, and from above as well."""
+    n = 21
+    x = stretch(reshape(param(1, (3, n)), (3, 1, n)), (3, n, n))
+    i, j = stretch(reshape(iota(I32, n), (1, n, 1)), (3, n, n)), stretch(reshape(iota(I32, n), (1, 1, n)), (3, n, n))
+    near = where(less(j, add(i, 9)), x, 0.0)
+    return one("sum_of_what_follows", reshape(total(where(less(j, i), 0.0, near), 2), (3, n)))
+
+
+@case
 def _largest_of_two_axes() -> Case:
     x = param(1, (4, 6, 35))
     return one("largest_of_two_axes", add(largest(x, 0, 2), reduce(Ops.MUL, add(mul(x, 0.01), 1.0), (0, 2))))

@@ -16,6 +16,7 @@ from minigrad.runtime.device import Buffer, get_device
 from minigrad.shape.build import mul
 from minigrad.target import Target
 from minigrad.uops import Ops, RangeArg, UOp, toposort
+from minigrad.uops.uop import index_const
 
 TARGET = Target(name="CPU", arch="x86_64", vector_bytes=64, registers=32, l1=32 << 10, l2=1 << 20, l3=8 << 20, cores=2,
                 features=frozenset(), scratch=1 << 20)
@@ -90,6 +91,9 @@ EQUAL: list[tuple[str, str, tuple[Opt, ...]]] = [
                                                                     Split("v0_1.1", 4), Upcast("v0_1.0"))),
     ("bound by a causal mask", "attention", (Bound("r1", ("o1",)), Bound("r2", ("o1",)), Bound("r3", ("o1",)))),
     ("bound by a mask, in tiles", "cumulative_sum", (Split("o1", 4), Bound("r0", ("o1.0",), 8), Split("r0", 8))),
+    ("bound at its start", "sum_of_what_follows", (Bound("r0", ("o1",)),)),
+    ("bound at its start, in tiles", "sum_of_what_follows", (
+        Split("o1", 4), Bound("r0", ("o1.0",), 8), Split("r0", 8), Vector("r0.1"))),
     ("bound, then split with a rest", "cumulative_sum", (Bound("r0", ("o1",)), Split("r0", 8), Vector("r0.1"))),
     ("peeled, then cut among threads", "matmul", (Peel("o0", 4), Peel("o1", 16), Thread("o0"))),
     ("cut among threads inside of peeled loops", "matmul", (Peel("o0", 4), Split("o1", 16), Peel("o1.0", 1),
@@ -261,6 +265,12 @@ def test_uses_that_start_at_different_places_are_not_placed_together() -> None:
 
 def test_bound_needs_a_guard_of_a_reduce_inside_of_the_level() -> None:
     assert reason("matmul", Bound("r0", ())) == "no guard bounds it"
+
+
+def test_a_loop_bound_on_both_sides_counts_what_lies_between() -> None:
+    loops = loops_of("sum_of_what_follows", Bound("r0", ("o1",)))
+    (r,), (row,) = nest.ranges_named(loops.root, "r0"), nest.ranges_named(loops.root, "o1")
+    assert [nest.substitute(r.src[1], {row: index_const(i)}).arg for i in (0, 5, 15, 20)] == [9, 9, 6, 1]
     assert "is no reduce's" in reason("matmul", Bound("o0", ()))
     assert "not positive" in reason("attention", Bound("r1", ("o1",), 0))
     assert reason("everything", Bound("r0_1.1", ("r0_0",)), Split("r0_1", 4), Vector("r0_1.1")) == "r0_1.1 is lane"

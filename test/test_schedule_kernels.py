@@ -301,6 +301,17 @@ def test_long_rows_of_scores_are_kept_a_few_at_a_time(queries: int, keys: int) -
     assert len(schedule.kernels) == 1
 
 
+@pytest.mark.parametrize("rows", [128, 256])
+def test_heads_cut_from_one_product_store_no_scores_either(rows: int) -> None:
+    """q, k and v are slices of one buffer, which is larger than the scores: but no score is made from all of it."""
+    a = Tensor.empty(12, rows, 3 * 384, requires_grad=True)
+    q, k, v = (a[:, :, i * 384:(i + 1) * 384].reshape(12, rows, 6, 64).transpose(1, 2) for i in range(3))
+    o = q.scaled_dot_product_attention(k, v, is_causal=True)
+    (gradient,) = o.gradient(a, gradient=Tensor.empty(*o.shape))
+    schedule = create_schedule([o._node, gradient._node], HostBuffer, COSTS)[0]
+    assert 12 * 6 * rows * rows not in {k.buffers[slot].size for k in schedule.kernels for slot in k.written}
+
+
 def test_wide_heads_store_no_scores_either() -> None:
     q, k, v, weight = (G.empty(1, 8, 2048, 128) for _ in range(4))
     o = attention(q, k, v)

@@ -168,9 +168,10 @@ def _indices_of(use: UOp) -> tuple[UOp, ...]:
 
 @dataclass(frozen=True)
 class Bound(Opt):
-    """A guard that selects the reduce's identity becomes the loop's end, rounded up to `multiple`; the guard stays.
+    """Guards that select the reduce's identity become the loop's start and end, rounded to `multiple`; they stay.
 
-    The end is an expression of the level's ranges. Applied before PLACE, since a scratch load hides its guard.
+    Both are expressions of the level's ranges. A loop that starts later counts from 0 still: what it counts is added to
+    the start. Applied before PLACE, since a scratch load hides its guard.
     """
 
     range: str
@@ -192,36 +193,47 @@ class Bound(Opt):
                 return f"{self.range} is {r.arg.kind}"
             if any(u.op is Ops.END and r in nest.parts(u)[1] for u in order):
                 return f"{self.range} is no reduce's"
-            end = self._end(loops, r)
-            if end is r.src[1]:
+            start, end = self._ends(loops, r)
+            if (start, end) == r.src:
                 return "no guard bounds it"
             for u in order:
                 if nest.is_closer(u) and r in nest.parts(u)[1]:
                     inner = nest.parts(u)[1]
-                    if not nest.free(end) <= nest.free(u) | set(inner[:inner.index(r)]):
+                    if not nest.free(start) | nest.free(end) <= nest.free(u) | set(inner[:inner.index(r)]):
                         return f"the level is not around every loop over {self.range}"
         return None
 
-    def _end(self, loops: Loops, r: UOp) -> UOp:
+    def _ends(self, loops: Loops, r: UOp) -> tuple[UOp, UOp]:
         order = nest.order(loops.root)
         keep = frozenset(u for u in order if u.op is Ops.RANGE and u.arg.name in self.level)
-        end: UOp | None = None
+        found: list[tuple[UOp, UOp]] = []
         for closer in order:
             if closer.op is not Ops.REDUCE or r not in nest.parts(closer)[1]:
                 continue
-            best = r.src[1]
+            start, end = r.src
             for guard in guards(closer.src[0], reduce_identity(closer).arg):
-                if guard.op is Ops.CMPLT and guard.src[0].dtype is dtypes.index and linear(guard.src[0])[1].get(r) == 1:
-                    # r + rest < 0: r ends at -rest
+                if guard.op is not Ops.CMPLT or guard.src[0].dtype is not dtypes.index:
+                    continue
+                step = linear(guard.src[0])[1].get(r)
+                if step == 1:       # r + rest < 0: r ends at -rest
                     limit = nest.extreme(-add_scaled(guard.src[0], r, -1), keep, True)
-                    best = best.minimum(((limit + (self.multiple - 1)) // self.multiple) * self.multiple)
-            end = best if end is None else end.maximum(best)
-        return r.src[1] if end is None else end
+                    end = end.minimum(((limit + (self.multiple - 1)) // self.multiple) * self.multiple)
+                elif step == -1:    # rest - r < 0: r starts at rest + 1
+                    limit = nest.extreme(add_scaled(guard.src[0], r, 1) + 1, keep, False)
+                    start = start.maximum((limit // self.multiple) * self.multiple)
+            found.append((start, end))
+        start, end = found[0] if found else r.src
+        for other in found[1:]:
+            start, end = start.minimum(other[0]), end.maximum(other[1])
+        return start, end
 
     def apply(self, loops: Loops) -> None:
         for r in nest.ranges_named(loops.root, self.range):
-            shorter = UOp.range(r.arg.name, r.src[0], self._end(loops, r), r.arg.kind, r.arg.copy)
-            loops.root = nest.substitute(loops.root, {r: shorter}, {r: (shorter,)})
+            start, end = self._ends(loops, r)
+            late = start is not r.src[0]
+            shorter = UOp.range(r.arg.name, index_const(0) if late else start, end - start if late else end, r.arg.kind,
+                                r.arg.copy)
+            loops.root = nest.substitute(loops.root, {r: shorter + start if late else shorter}, {r: (shorter,)})
 
 
 def guards(value: UOp, outside: float | int | bool) -> list[UOp]:

@@ -525,7 +525,7 @@ def _split_rows(loops: Loops, name: str, length: int, height: int, alone: bool, 
     if length % height and found[0].src[1].op is Ops.CONST:
         if attempt(loops, Peel(name, at=length // height * height), target) and length % height > 1:
             names.append(name + "'")
-    elif found[0].src[1].op is not Ops.CONST:
+    elif any((r.src[1] - r.src[0]) % height is not index_const(0) for r in found):
         return ()
     attempt(loops, Split(name, height), target)
     return (name + ".1", *names)

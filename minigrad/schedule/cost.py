@@ -7,6 +7,7 @@ decisions that matter differ by factors, not by percents.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from ..target import Target
 from ..uops import Ops, UOp
@@ -36,7 +37,7 @@ class Costs:
     tile: int = 32                  # columns of a matmul's tile: its prologue is computed once for each tile
     likely: float = 3.0             # a value with several readers, this much more work than writing it, will be stored
     expand: float = 1.5             # a value so much larger than all it is made from costs memory that it need not,
-    expand_below: float = 75.0      # if an element of it is less work than this, times that ratio
+    expand_below: float = 220.0     # if an element of it is less work than this, times that ratio
     growth: float = 5.0             # what its bytes count for then: this at least, and half the square of the ratio
     reduce_again: float = 3.0       # repeating a reduce inside of a kernel costs more than its operations
     own_kernel: float = 4.0         # a reduce that is this much more work than storing it gets loops of its own,
@@ -184,11 +185,12 @@ class Work:
         if node.op in STORED or node in self.graph.forced or node.op is Ops.GATHER:
             return self.graph.sizes[node]
         below = max([self.inputs[s] for s in self.graph.sources(node)])
-        if node.op is Ops.VIEW:     # one part of several that are put together stands for all of them
-            below = int(below / max(self.indices.share(node.arg), 1e-6))
+        if node.op is Ops.VIEW:     # a part of what is put together stands for all of it, and a slice for itself
+            read = min(prod(n for n, step in zip(v.shape, v.strides) if step) for v in self.indices.views(node.arg))
+            return min(int(below / max(self.indices.share(node.arg), 1e-6)), read)
         ratio = self.graph.sizes[node] / max(1, below)
         cheap = ratio > self.costs.expand and work < self.costs.expand_below * ratio
-        return below if cheap or node.op is Ops.VIEW else self.graph.sizes[node]
+        return below if cheap else self.graph.sizes[node]
 
     def expansion(self, node: UOp) -> float:
         """What a buffer's bytes cost more than their traffic: memory that grows faster than what the user put in."""
