@@ -35,8 +35,8 @@ extern "C" __global__ void __launch_bounds__(256) attention_2_100_32_32_100(floa
   float acc3 = (-__int_as_float(0x7f800000));
   float acc4 = (-__int_as_float(0x7f800000));
   for (int p1_2_0 = 0; p1_2_0 < 2; p1_2_0++) {
-    float v5 = p1_1 + o1_0 * 16 < 100 ? data1[p1_2_1 + p1_1 * 32 + o0 * 3200 + o1_0 * 512 + p1_2_0 * 16] : 0.0f;
-    scratch_p1[p1_2_1 + p1_1 * 32 + p1_2_0 * 16] = v5;
+    float v5 = o1_0 * 16 + p1_1 < 100 ? data1[p1_2_1 + o0 * 3200 + o1_0 * 512 + p1_2_0 * 16 + p1_1 * 32] : 0.0f;
+    scratch_p1[p1_2_1 + p1_2_0 * 16 + p1_1 * 32] = v5;
   }
   for (int v1_2_0 = 0; v1_2_0 < (imin(100, imax(((imin(100, o1_0 * 16 + 16) + 15) / 16) * 16, ((imin(100, ((imin(100, o1_0 * 16 + 16) + 15) / 16) * 16) + 15) / 16) * 16)) + 15) / 16; v1_2_0++) {
     float acc6 = 0.0f;
