@@ -23,12 +23,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from ..codegen.cost import bytes_moved, operations
 from ..codegen.pipeline import finish
 from ..engine import store
 from ..helpers import BEAM, BEAM_BUDGET, DEBUG, Context
 from ..renderer.base import ProgramSpec
 from ..runtime.device import Device, get_device
 from ..uops import UOp
+from ..uops.symbolic import ssimplify
 from .measure import LIMIT, OutOfTime, Stuck, Times, Worker
 from .model import estimate
 from .moves import Candidate, Opts, replay, starts, steps
@@ -61,6 +63,9 @@ class Search:
         self.name = ""
         self.tried = self.stale = 0
         self.uses, self.spent = 1, 0.0                  # launches of the kernel; seconds of search
+        # operations, and as many for a byte as machines do in the time it takes: before anything is measured
+        self.work = ssimplify(operations(ast) + 8 * bytes_moved(ast))
+        self.work = self.work if isinstance(self.work, int) else self.work.vmax
         self.ended = False
         self.measured: list[tuple[float, int, Candidate]] = []      # ratio, number
         self.duels = {0}                                            # numbers of those that were in one
@@ -229,8 +234,9 @@ def search(kernels: Sequence[tuple[UOp, str]], beam: int, budget: float, records
     bar = Bar(start, budget)
     try:
         while (left := [one for one in found if not one.ended]) and time.monotonic() < start + budget:
-            # first a round for each, then the most at stake
-            one = max(left, key=lambda s: (not s.seen, s.uses * s.seconds * s.ratio / max(s.spent, 1e-3)))
+            # first a round for each, large ones first, then the most at stake
+            one = max(left, key=lambda s: (not s.seen, s.uses * s.seconds * s.ratio / max(s.spent, 1e-3),
+                                           s.uses * s.work))
             began = time.monotonic()
             bar.show(one, len(found) - len(left), len(found))
             try:
