@@ -78,5 +78,5 @@ def prefetch_rows(loops: Loops, target: Target) -> None:
                         for x in nest.order(loops.root))
             nbytes = row.pop() * memory.dtype.itemsize if len(row) == 1 else 0
             far = nbytes * (const_size(ahead) or 0) > target.l2
-            if again and far and LEAST_ROW <= nbytes <= target.l1 // 2:
+            if again and far and LEAST_ROW <= nbytes <= target.l2 // 4:
                 attempt(loops, Prefetch(memory.arg.slot, ahead.arg.name, along.arg.name), target)

@@ -279,8 +279,8 @@ class ClangRenderer(CStyle):
     # ---- memory
 
     def statement(self, u: UOp) -> None:
-        if u.op is Ops.PREFETCH:  # once, and not to stay: to the first cache alone
-            self.write(f"__builtin_prefetch({self.at(u.src[0])}, 0, 0);")
+        if u.op is Ops.PREFETCH:  # to the second cache: the first one is full of the row before
+            self.write(f"__builtin_prefetch({self.at(u.src[0])}, 0, 2);")
         else:
             super().statement(u)
 
