@@ -24,6 +24,7 @@ from minigrad.codegen.opts import Merge, Opt, Order, Peel, Split, Thread, Upcast
 from minigrad.codegen.pipeline import lower_kernel
 from minigrad.codegen.place import Place
 from minigrad.engine import compile as engine
+from minigrad.engine import tracefile
 from minigrad.engine.store import decode, encode, structure
 from minigrad.renderer.base import ProgramSpec
 from minigrad.runtime.device import get_device
@@ -273,9 +274,15 @@ def test_a_kernel_arrives_in_the_worker_as_it_is() -> None:
 
 # ---- searching
 
-def test_a_search_ends_with_a_valid_record_and_is_not_repeated(database: Database) -> None:
+def test_a_search_ends_with_a_valid_record_and_is_not_repeated(database: Database, tmp_path: Path) -> None:
     case = CASES["matvec"]
-    found, = search([(case.ast, "CPU")], beam=1, budget=200, records=database)
+    with Context(VIZ=str(tmp_path / "trace.json")):
+        found, = search([(case.ast, "CPU")], beam=1, budget=200, records=database)
+        trace = tracefile.current()
+    assert trace is not None
+    tried = trace.searches[0]["tried"]      # what the page shows: the heuristic's and all others that ran, with seconds
+    assert len(tried) > 1 and tried[0] == [[str(opt) for opt in found.heuristic.opts], found.seconds]
+    assert all(seconds > 0 for _, seconds in tried) and len({tuple(opts) for opts, _ in tried}) == len(tried)
     best = database.best(found.kernel, TARGET)
     assert found.tried > 0 and best is not None and best.ratio == found.ratio <= 1 and best.opts == found.opts
     program, = DEVICE.compile([finish_specs(DEVICE, lower_kernel(case.ast, TARGET, best.opts))])

@@ -152,11 +152,13 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 def test_a_program_is_run_and_shown(tmp_path: Path) -> None:
     script = tmp_path / "program.py"
     script.write_text("import sys\nfrom minigrad import Tensor\nprint((Tensor([float(sys.argv[1])]) * 3).item())\n")
-    done = subprocess.run([sys.executable, "tools/viz.py", "--html", str(tmp_path / "out.html"), str(script), "5"],
-                          cwd=ROOT, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("15.0\n") and (tmp_path / "out.html").stat().st_size > 100_000
-    environment = {**os.environ, "VIZ": "1", "CACHEDIR": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "CACHEDIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
+    for words in ([str(script), "5"], ["-m", "program", "5"]):
+        done = subprocess.run([sys.executable, "tools/viz.py", "--html", str(tmp_path / "out.html"), *words], cwd=ROOT,
+                              env=environment, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("15.0\n") and (tmp_path / "out.html").stat().st_size > 100_000
+    environment |= {"VIZ": "1", "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, str(script), "2"], env=environment, check=True, timeout=200, capture_output=True)
     done = subprocess.run([sys.executable, "tools/viz.py", "--json", str(tmp_path / "facts.json")], cwd=ROOT,
                           env=environment, capture_output=True, text=True, timeout=200)
@@ -246,6 +248,7 @@ def test_light_and_dark_are_readable(browser: Browser, pages: dict[str, str]) ->
     browser.open("about:blank#themes", "true")
     browser.prefer("dark")
     browser.open(pages["matmul"] + "#v=source&s=0&k=0", READY)
+    assert browser.evaluate("localStorage.getItem('minigrad-theme')") is None   # nobody chose: the system's is taken
     seen = []
     for _ in range(2):
         seen.append(browser.evaluate("document.documentElement.dataset.theme"))
@@ -303,6 +306,7 @@ def test_search_and_deep_links(browser: Browser, pages: dict[str, str]) -> None:
     browser.open(pages["token"] + "#v=why&s=0&k=2", READY)
     assert browser.evaluate("state.v + state.s + state.k") == "why02"
     assert browser.evaluate("document.querySelectorAll('.why').length") > 0
+    assert browser.evaluate("document.querySelectorAll('#list [aria-selected=true]').length") == 1
     everything = browser.evaluate("shown.length")
     browser.press("/")
     for letter in "matmul":
@@ -315,6 +319,43 @@ def test_search_and_deep_links(browser: Browser, pages: dict[str, str]) -> None:
     browser.open(pages["token"] + "#v=nonsense&s=77&k=1&run=55", READY)
     browser.press("5")
     assert browser.evaluate("state.v") == "source" and browser.evaluate("document.querySelectorAll('pre').length")
+    assert browser.errors == []
+
+
+def test_what_a_search_tried_is_shown(browser: Browser, traces: dict[str, Path], tmp_path: Path) -> None:
+    """Its times beside the heuristic's, fastest first; the opts that the kernel has are marked."""
+    trace = viz.read(traces["matmul"])
+    program = trace["programs"][0]
+    tried = [[["Split(range='o9', size=3)"], 2e-3], [program["opts"], 1e-3]]
+    trace["searches"] = [{"ast": program["ast"], "tried": tried}]
+    program["tuned"] = 0.5
+    path = tmp_path / "searched.html"
+    path.write_text(viz.html(trace))
+    browser.open("about:blank#searched", "true")
+    browser.open(path.as_uri() + "#v=opts&s=0&k=0", READY)
+    rows = browser.evaluate("[...document.querySelectorAll('.tried tr')].slice(1).map(r => r.innerText.split('\\t'))")
+    assert [row[:3] for row in rows] == [["1.00 ms", "50%", "used"], ["2.00 ms", "100%", "heuristic"]]
+    assert "50% of the time" in browser.evaluate("document.querySelector('#view').textContent")
+    assert browser.errors == []
+
+
+def test_a_reduce_that_is_cut_shows_the_cut(browser: Browser, tmp_path: Path) -> None:
+    """Both of its kernels begin with the graph before and after."""
+    path = tmp_path / "trace.json"
+    with Context(VIZ=str(path)):
+        (Tensor(np.ones(3_000_000, np.float32)) * 2).sum().realize()
+        trace = tracefile.current()
+        assert trace is not None
+        trace.save()
+        del tracefile._traces[str(path)]
+    viz.main(["--trace", str(path)])
+    for kernel in (0, 1):
+        browser.open(f"about:blank#cut{kernel}", "true")
+        browser.open(path.with_suffix(".html").as_uri() + f"#v=rewrites&s=0&k={kernel}&step=0", READY)
+        browser.wait(DRAWN)
+        step = browser.evaluate("document.querySelector('.steps [aria-selected=true]').textContent")
+        assert step.endswith("partial reduces")
+        assert browser.evaluate("document.querySelectorAll('.pane .new').length") > 1
     assert browser.errors == []
 
 

@@ -1,6 +1,6 @@
 """What became of a program, to be looked at: its kernels, graphs, rewrites, times and memory.
 
-    python tools/viz.py script.py [arguments]       runs a program and makes its page
+    python tools/viz.py script.py [arguments]       runs a program, or with -m a module, and makes its page
     VIZ=1 python anything.py; python tools/viz.py   makes the page of what ran last
 
     --html FILE     one HTML file that needs nothing else (the default: beside the trace)
@@ -22,7 +22,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -152,11 +151,12 @@ def serve(text: str, port: int) -> None:
 
 def run(script: list[str]) -> tuple[Path, int]:
     """Runs a program with tracing; its trace, and its exit status."""
-    path = Path(tempfile.mkdtemp(prefix="minigrad-viz-")) / "trace.json"
+    path = default_trace()
+    path.unlink(missing_ok=True)
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run([sys.executable, *script], env={**os.environ, "VIZ": str(path), "PYTHONPATH": paths})
     if not path.exists():
-        raise SystemExit(f"viz: {script[0]} ended with {done.returncode} and computed nothing")
+        raise SystemExit(f"viz: {' '.join(script)} ended with {done.returncode} and computed nothing")
     return path, done.returncode
 
 
@@ -169,6 +169,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--graph", choices=graphs.KINDS, default="schedule")
     for name in ("schedule", "kernel", "step"):
         made.add_argument(f"--{name}", type=int, metavar="N")
+    made.add_argument("-m", dest="module", nargs=argparse.REMAINDER, default=[], help="a module and its arguments")
     made.add_argument("script", nargs=argparse.REMAINDER, help="a program and its arguments")
     return made
 
@@ -177,8 +178,8 @@ def main(words: list[str]) -> int:
     arguments = parser().parse_args(words)
     status = 0
     path = arguments.trace or default_trace()
-    if arguments.script:
-        path, status = run(arguments.script)
+    if arguments.script or arguments.module:
+        path, status = run(["-m", *arguments.module] if arguments.module else arguments.script)
     trace = read(path)
     wanted = [name for name in ("html", "json", "chrome", *PICTURES) if getattr(arguments, name)]
     if not wanted and arguments.serve is None:

@@ -105,7 +105,8 @@ def _lowered(ast: UOp, device: Device, progress: Progress) -> ProgramSpec:
     if key:
         store.save(key, spec)
     if (trace := tracefile.current()) is not None:
-        trace.lowered(ast, spec, steps, lowered.linear.ops)
+        tuned = known_opts.ratio if known_opts is not None and lowered.opts == known_opts.opts else None
+        trace.lowered(ast, spec, steps, lowered.linear.ops, tuned)
     _show(ast, spec)
     return spec
 

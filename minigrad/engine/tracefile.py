@@ -10,10 +10,11 @@
     schedules   {name, at, seconds, sinks: [node], rewrites: [[rules, rule, before, after]], kernels}: what `realize`
                 made of a tensor graph, or what a jitted function replays. A kernel is {ast, buffers: by slot, written:
                 slots, reasons: [[text, edit, inside, stored, readers]] like `written`, lines}
-    programs    {name, ast, source, text, listing, opts, operations, bytes, threads, workspace, steps, linear}: what
-                became of a kernel's AST. steps: [[rules, rule, root, before, after]] in order: `root` is the whole
-                graph after the step, null where there were too many nodes to keep; linear: the list at the end
-    searches    {ast, tried: [[opts, seconds]]}
+    programs    {name, ast, source, text, listing, opts, tuned, operations, bytes, threads, workspace, steps, linear}:
+                what became of a kernel's AST. steps: [[rules, rule, root, before, after]] in order: `root` is the whole
+                graph after the step, null where there were too many nodes to keep; linear: the list at the end;
+                tuned: the share of the heuristic's time that a search measured for these opts, null: the heuristic's
+    searches    {ast, tried: [[opts, seconds]]}: what searches of this run tried, the heuristic's opts first
     launches    [schedule, kernel, program, device, at, seconds, operations, bytes]
     recordings  [function, reason, at]: calls of jitted functions that ran Python, and why
 
@@ -90,7 +91,8 @@ class Trace:
             self.graphs[graph] = len(self.schedules) - 1
         self.cursor = [self.graphs[graph], 0]
 
-    def lowered(self, ast: UOp, spec: ProgramSpec, steps: Iterable[Step], linear: Sequence[UOp]) -> None:
+    def lowered(self, ast: UOp, spec: ProgramSpec, steps: Iterable[Step], linear: Sequence[UOp], tuned: float | None
+                ) -> None:
         rows, root, first = [], ast, len(self.nodes)
         number = self.number([ast])[0]
         for step in steps:
@@ -101,7 +103,7 @@ class Trace:
             numbers = self.number([root, step.before, step.after]) if kept else [None] * 3
             rows.append([step.rules, step.rule, *numbers])
         self._program(spec, number, text=render(ast, indent=True), listing=listing(linear), steps=rows,
-                      linear=self.number(linear) if len(self.nodes) - first < MOST_NODES else [])
+                      linear=self.number(linear) if len(self.nodes) - first < MOST_NODES else [], tuned=tuned)
 
     def searched(self, ast: UOp, tried: Iterable[tuple[Sequence[Any], float]]) -> None:
         """Lists of opts that a search ran, with the best seconds of each."""
@@ -166,7 +168,7 @@ class Trace:
         self.programs.append({"name": spec.name, "ast": ast, "source": spec.source, "opts": [str(o) for o in spec.opts],
                               "operations": plain(spec.operations), "bytes": plain(spec.bytes),
                               "threads": plain(spec.threads), "workspace": spec.workspace,
-                              "text": "", "listing": "", "steps": [], "linear": [], **more})
+                              "text": "", "listing": "", "steps": [], "linear": [], "tuned": None, **more})
 
     @staticmethod
     def _replaced(root: UOp, step: Step) -> UOp:

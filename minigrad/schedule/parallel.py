@@ -34,7 +34,7 @@ def split_long_reduces(graph: Graph, costs: Costs) -> None:
         if cut is not None:
             made = split(node, source, *cut)
             inherit(made[-1], node.line)
-            record("schedule", "partial reduces", node, made[-1])
+            record("graph", "partial reduces", node, made[-1])
             for new in made:
                 if new not in graph.sizes:
                     graph.measure(new)

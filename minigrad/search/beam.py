@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 from ..codegen.cost import bytes_moved, operations
 from ..codegen.pipeline import finish
-from ..engine import store
+from ..engine import store, tracefile
 from ..helpers import BEAM, BEAM_BUDGET, DEBUG, Context
 from ..renderer.base import ProgramSpec
 from ..runtime.device import Device, get_device
@@ -248,6 +248,9 @@ def search(kernels: Sequence[tuple[UOp, str]], beam: int, budget: float, records
     finally:
         bar.done()
         worker.stop()
+        for one in found:
+            if (trace := tracefile.current()) is not None and one.seconds:
+                trace.searched(one.ast, [(c.opts, ratio * one.seconds) for ratio, _, c in one.measured])
         _spent[0] += time.monotonic() - start
     return found
 

@@ -53,10 +53,12 @@ function roof(item) {
   return {share: Math.max(memory, compute) / item.seconds, by: memory >= compute ? "memory" : "compute"};
 }
 
+const likeness = item => item.p + "|" + item.kernel.ast + "|" + item.line;
+function isChosen(item) { const c = current(); return !!c && (state.run === "all" ? likeness(item) === likeness(c) : item.s === c.s && item.k === c.k); }
 function merged(list) {  // equal programs of equal lines become one
   const groups = new Map();
   for (const item of list) {
-    const key = item.p + "|" + item.kernel.ast + "|" + item.line, known = groups.get(key);
+    const key = likeness(item), known = groups.get(key);
     if (!known) { groups.set(key, {...item, launches: [...item.launches]}); continue; }
     known.seconds += item.seconds; known.operations += item.operations; known.bytes += item.bytes; known.launches.push(...item.launches);
     if (item.launches.length) Object.assign(known, {s: item.s, k: item.k, kernel: item.kernel, device: item.device});
@@ -100,7 +102,7 @@ function drawList() {
   const folds = state.run !== "all" && state.order === "launch" && !state.q ? repeats(items.map(i => i.kernel.ast)) : [];
   const starts = new Map(folds.map(f => [f[0], f]));
   const add = (item, inner) => {
-    const r = roof(item), li = el("li", {role: "option", "aria-selected": item.s === state.s && item.k === state.k, class: inner ? "inner" : ""},
+    const r = roof(item), li = el("li", {role: "option", "aria-selected": isChosen(item), class: inner ? "inner" : ""},
       `<div class="name"><span>${escapeHtml(item.name)}</span><span>${item.seconds ? time(item.seconds) : ""}</span></div>` +
       `<div class="under"><span title="${escapeHtml(item.line)}">${escapeHtml(shortLine(item.line) || "copy")}</span><span>${item.launches.length > 1 ? item.launches.length + " × " : ""}` +
       (r ? `<b class="${grade(r.share)}">${Math.min(999, r.share * 100).toFixed(0)}%</b> ${r.by}` : "") + `</span></div><div class="bar" style="width:${item.seconds / most * 100}%"></div>`);
@@ -123,7 +125,7 @@ function drawList() {
 
 function choose(item) { go({s: item.s, k: item.k, step: 0, v: ["source", "rewrites", "why", "opts", "uops"].includes(state.v) ? state.v : "source"}); }
 function move(by) {
-  const at = shown.findIndex(([i]) => i.s === state.s && i.k === state.k), to = Math.max(0, Math.min(shown.length - 1, at + by));
+  const at = shown.findIndex(([i]) => isChosen(i)), to = Math.max(0, Math.min(shown.length - 1, at + by));
   if (!shown.length) return; choose(shown[to][0]); shown[to] && shown[to][1].scrollIntoView({block: "nearest"});
 }
 const current = () => D.schedules[state.s] && D.schedules[state.s].kernels[state.k] ? D.schedules[state.s].kernels[state.k].item : null;
@@ -244,11 +246,11 @@ const views = {
   opts(view) {
     forKernel(view, (item, p) => {
       view.append(el("h3", {}, "Opts, in order"), el("ol", {}, p && p.opts.length ? p.opts.map(o => `<li><code>${escapeHtml(o)}</code></li>`).join("") : "<span class=soft>none</span>"));
+      if (p) view.append(el("p", {class: "soft"}, p.tuned == null ? "The heuristic chose these." : `A search found these: ${(p.tuned * 100).toFixed(0)}% of the time that the heuristic's take.`));
       for (const s of D.searches.filter(s => s.ast === item.kernel.ast)) {
-        const best = Math.min(...s.tried.map(t => t[1]));
-        view.append(el("h3", {}, `What the search tried: ${s.tried.length}`), el("table", {}, "<tr><th class=n>time</th><th>opts</th></tr>" + [...s.tried].sort((a, b) => a[1] - b[1]).slice(0, 200).map(t => `<tr><td class="n ${t[1] === best ? "good" : ""}">${time(t[1])}</td><td><code>${escapeHtml(t[0].join(", ")) || "none"}</code></td></tr>`).join("")));
+        const base = s.tried[0], used = p ? p.opts.join() : null;
+        view.append(el("h3", {}, `What the search tried: ${s.tried.length}`), el("table", {class: "tried"}, "<tr><th class=n>time</th><th class=n>of the heuristic's</th><th></th><th>opts</th></tr>" + [...s.tried].sort((a, b) => a[1] - b[1]).slice(0, 200).map(t => `<tr class="${t[0].join() === used ? "used" : ""}"><td class=n>${time(t[1])}</td><td class=n>${(t[1] / base[1] * 100).toFixed(0)}%</td><td class=soft>${[t === base ? "heuristic" : "", t[0].join() === used ? "used" : ""].filter(Boolean).join(", ")}</td><td><code>${escapeHtml(t[0].join(", ")) || "none"}</code></td></tr>`).join("")));
       }
-      if (!D.searches.some(s => s.ast === item.kernel.ast)) view.append(el("p", {class: "soft"}, "No search: these are the heuristic's."));
     });
   },
 
@@ -328,7 +330,11 @@ function stepsOf(item, p) {  // what happened on the way, from the tensor graph 
   if (stored.length) {
     const stops = new Set(source.rewrites.filter(r => r[0] === "schedule").map(r => r[2])), own = new Set(stored.map(r => r[2]));
     for (const n of own) stops.delete(n);
-    const cut = new Set([...stops]); steps.push({rules: "schedule", rule: stored[0][1], before: [stored[0][2]], after: [item.kernel.ast], stop: cut});
+    for (const [rules, rule, before, after] of source.rewrites.filter(r => r[0] === "graph")) {  // of tensors, before it was cut
+      const stop = new Set([...stops].filter(n => n !== before && n !== after)), old = below([before], stop).seen, made = below([after], stop).seen;
+      if (below([...own], stop).seen.has(before) || [...own].some(n => made.has(n) && !old.has(n))) steps.push({rules, rule, before: [before], after: [after], stop});
+    }
+    steps.push({rules: "schedule", rule: stored[0][1], before: [stored[0][2]], after: [item.kernel.ast], stop: stops});
   }
   let root = item.kernel.ast;
   if (p) for (const [rules, rule, next, before, after] of p.steps) { steps.push({rules, rule, before: root == null ? null : [root], after: next == null ? null : [next]}); root = next; }
@@ -344,14 +350,14 @@ function rewrites(view, item, p) {
   steps.forEach((s, i) => { const li = el("li", {role: "option", "aria-selected": i === state.step}, `<small>${i + 1}. ${escapeHtml(s.rules)}</small>${escapeHtml(s.rule)}`); li.onclick = () => go({step: i}); list.append(li); if (i === state.step) setTimeout(() => li.scrollIntoView({block: "nearest"})); });
   const step = steps[state.step], panes = el("div", {class: "panes"}), pair = el("div", {class: "pair"}); box.append(panes);
   const set = roots => roots ? below(roots, step.stop).seen : new Set();
-  const marks = step.after && step.before && step.rules !== "schedule" && step.rules !== "lower" ? compare(set(step.before), set(step.after)) : new Map();
+  const marks = step.after && step.before ? compare(set(step.before), set(step.after)) : new Map();
   const count = kind => [...marks.values()].filter(m => m === kind).length;
   const bar = el("div", {class: "tools"}, marks.size ? `<span class="chip new">${count("new")} new</span><span class="chip gone">${count("gone")} gone</span><span class="chip rebuilt">${count("rebuilt") / 2 | 0} made again</span>` : "");
   const whole = el("button", {onclick: () => go({whole: +!state.whole})}, state.whole ? "what changed (w)" : "whole graph (w)"); bar.append(whole);
   const both = [el("div", {class: "pane", tabindex: 0}), el("div", {class: "pane", tabindex: 0})];
   bar.append(...zoomButtons(() => panes)); panes.append(bar, pair); pair.append(...both);
   [["before", step.before], ["after", step.after]].forEach(([name, roots], i) => {
-    if (roots) { const [dot, left, tips] = nodesDot(roots, marks, state.whole, i ? null : step.stop); both[i].append(el("span", {class: "label"}, name + (left ? `: ${left} more nodes` : ""))); layout(both[i], dot, null, tips); }
+    if (roots) { const [dot, left, tips] = nodesDot(roots, marks, state.whole, i && step.rules !== "graph" ? null : step.stop); both[i].append(el("span", {class: "label"}, name + (left ? `: ${left} more nodes` : ""))); layout(both[i], dot, null, tips); }
     else if (step.text && i) both[i].append(el("pre", {style: "border: 0; min-height: 100%"}, escapeHtml(step.text)));
     else both[i].append(el("p", {class: "soft", style: "padding: 8px 12px"}, "too many nodes were made to keep this graph: see Source and UOps"));
   });
@@ -381,13 +387,15 @@ function scheduleDot(at) {
     k.buffers.forEach((b, slot) => { if (D.buffers[b][3] < tiny) return; const w = writer.get(b); if (w !== undefined && named(w) !== named(i)) { const id = `${named(w)}|${b}|${named(i)}`; edges.set(id, [named(w), b, named(i)]); } });
     k.written.forEach(slot => writer.set(k.buffers[slot], i));
   });
+  const folded = new Map();
   for (const [from, b, to] of edges.values()) {
     const d = D.buffers[b];
     if (kernels.length <= 40 || from[0] === "k" || to[0] === "k") {
       const id = `b${b}_${from}`; if (!buffers.has(id)) { buffers.set(id, 1); const w = Math.min(1.6, .25 + .12 * Math.log2(1 + d[3] / 1024)); dot += `${id} [id="${id}" shape=ellipse class="memory" fontsize=8 margin="0.02,0.01" width=${w.toFixed(2)} height=0.18 label=${quote(si(d[3], "B"))}]; ${from} -> ${id} [arrowhead=none];`; tips[id] = `${d[2]} (${d[1].join(", ")}), ${si(d[3], "B")}`; }
       dot += `${id} -> ${to};`;
-    } else dot += `${from} -> ${to};`;
+    } else folded.set(from + " -> " + to, (folded.get(from + " -> " + to) || 0) + 1);
   }
+  for (const [edge, n] of folded) dot += `${edge} [penwidth=${Math.min(4, .6 + .4 * Math.log2(n)).toFixed(1)} label=${quote(n > 1 ? n + " buffers" : "")} fontsize=8];`;
   return [dot + "}", clicked, tips];
 }
 
@@ -520,7 +528,7 @@ function memoryPlan(view, at) {
 
 // ---- keys and the start
 
-function theme(next) { document.documentElement.dataset.theme = next; try { localStorage.setItem("minigrad-theme", next); } catch (e) { /* a file may have no storage */ } const t = $("timeline"); if (t) t.repaint(); }
+function theme(next) { document.documentElement.dataset.theme = next; const t = $("timeline"); if (t) t.repaint(); }
 addEventListener("keydown", e => {
   if (e.target.tagName === "INPUT") { if (e.key === "Escape") { e.target.blur(); go({q: ""}); } else if (e.key === "Enter") { e.target.blur(); if (items.length) choose(items[0]); } return; }
   if (e.ctrlKey || e.metaKey || e.altKey || e.target.tagName === "SELECT" || $("keys").open) return;
@@ -533,7 +541,7 @@ addEventListener("keydown", e => {
 });
 let stored = null; try { stored = localStorage.getItem("minigrad-theme"); } catch (e) { /* a file may have no storage */ }
 theme(stored || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
-$("theme").onclick = () => theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+$("theme").onclick = () => { theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"); try { localStorage.setItem("minigrad-theme", document.documentElement.dataset.theme); } catch (e) { /* a file may have no storage */ } };
 $("help").onclick = () => $("keys").showModal();
 addEventListener("popstate", () => { readAddress(); draw(); });
 addEventListener("resize", () => { const t = $("timeline"); if (t) t.repaint(); });
