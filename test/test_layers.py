@@ -23,7 +23,7 @@ HOUSE = [
     ["minigrad.spec", "minigrad.printer"],
     ["minigrad.shape"],
     ["minigrad.uops"],
-    ["minigrad.target", "minigrad.dtype", "minigrad.helpers"],
+    ["minigrad.target", "minigrad.dtype", "minigrad.helpers", "minigrad.progress"],
 ]
 # Standard modules that take longer to import than a small program takes to run, or that only one path needs.
 SLOW_STANDARD = {"asyncio", "concurrent", "ctypes", "http", "inspect", "multiprocessing", "pdb", "pydoc", "pydoc_data",

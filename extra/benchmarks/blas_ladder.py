@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from extra.benchmarks.harness import Table, largest_error, progress, report
+from extra.benchmarks.harness import Table, largest_error, report
 from minigrad import Context, Tensor
 from minigrad.blas import gemm
 from minigrad.codegen.opts import Opt, Order, Split, Thread, Unroll, Upcast, Vector
 from minigrad.codegen.pipeline import lower_kernel
 from minigrad.codegen.place import Place
 from minigrad.dtype import dtypes
+from minigrad.progress import Progress
 from minigrad.runtime.device import Buffer, get_device
 from minigrad.runtime.pool import thread_count
 from minigrad.runtime.probe import flops_now
@@ -122,13 +123,14 @@ def table(size: int = SIZE) -> Table:
     add(f"Python loop ({len(found)}³)", best_seconds(lambda: timed(lambda: python_product(*lists))), found,
         small_a @ small_b, 1)
     ast = product_ast(size)
-    for name, opts, parallel in rungs(host_target()):
-        progress(name)
+    steps, bar = list(rungs(host_target())), Progress("measuring")
+    for number, (name, opts, parallel) in enumerate(steps):
+        bar.update(number / len(steps), name)
         threads = thread_count() if parallel else 1
         with Context(THREADS=threads):
             c[:] = np.nan
             add(name, run_rung(ast, opts, a, b, c), c, reference, threads)
-    progress("")
+    bar.close()
     c[:] = np.nan
     call = lambda: gemm("N", "N", size, size, size, 1.0, a, size, b, size, 0.0, c, size)
     add("minigrad.blas.gemm (the heuristic's opts)", best_seconds(lambda: timed(call)), c, reference, thread_count())

@@ -16,12 +16,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from extra.benchmarks.harness import Table, progress, report
+from extra.benchmarks.harness import Table, report
 from extra.models.llama import PRESETS, KVCache, Llama, LlamaConfig
 from extra.models.train import loss_of
 from minigrad import Tensor, Variable, nn
 from minigrad.engine import compile as programs
 from minigrad.engine import realize
+from minigrad.progress import Progress
 from minigrad.runtime.compiler import Compiler
 from minigrad.runtime.device import Buffer, get_device
 from minigrad.schedule import create_schedule
@@ -147,13 +148,13 @@ def median(runs: list[dict[str, float]], *phases: str) -> float:
 
 
 def token_table() -> Table:
-    cold, warm = [], []
+    cold, warm, bar = [], [], Progress("first token")
     for repeat in range(REPEATS):
-        progress(f"first token, {repeat + 1} of {REPEATS}")
+        bar.update(repeat / REPEATS, f"{repeat + 1} of {REPEATS}")
         with tempfile.TemporaryDirectory() as folder:
             cold.append(in_new_process("first token", folder))
             warm.append(in_new_process("first token", folder))
-    progress("")
+    bar.close()
     result = Table("one token of the 3.2-1B shape, float32, before it runs", ["phase", "s", "at most"])
     result.add("nothing cached: graph + schedule", median(cold, "graph", "schedule"), 0.3)
     result.add("nothing cached: lower + render", median(cold, "lower"), 0.3)
@@ -164,12 +165,12 @@ def token_table() -> Table:
 
 
 def step_table() -> Table:
-    runs = []
+    runs, bar = [], Progress("training step")
     for repeat in range(REPEATS):
-        progress(f"training step, {repeat + 1} of {REPEATS}")
+        bar.update(repeat / REPEATS, f"{repeat + 1} of {REPEATS}")
         with tempfile.TemporaryDirectory() as folder:
             runs.append(in_new_process("training step", folder))
-    progress("")
+    bar.close()
     result = Table("one training step of the 15M shape, batch 4 of 128, nothing cached", ["phase", "s"])
     for name, phases in {"graph, forwards and backwards": ("graph",), "schedule": ("schedule",),
                          "lower + render": ("lower",), "compile and load": ("compile",)}.items():

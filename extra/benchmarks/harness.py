@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import Context
+from minigrad.progress import Progress
 
 # What a numpy built for many machines picks on a new processor can be its slowest path; one that knows AVX-512 is the
 # rival to beat. Read by OpenBLAS when numpy is first imported: see __main__.py.
@@ -47,6 +48,7 @@ def interleave(cases: dict[str, Callable[[], object]], rounds: int = 15, warm: i
     """Run each case once per round; the first `warm` rounds (compiling, page faults) do not count. Before each measured
     call come a pause, so that no case meets another's threads still spinning, and one that wakes its own."""
     seconds: dict[str, list[float]] = {name: [] for name in cases}
+    bar = Progress("measuring")
     for turn in range(warm + rounds):
         for name, run in cases.items():
             if turn >= warm:
@@ -57,8 +59,8 @@ def interleave(cases: dict[str, Callable[[], object]], rounds: int = 15, warm: i
             elapsed = time.perf_counter() - start
             if turn >= warm:
                 seconds[name].append(elapsed)
-        progress(f"round {turn + 1}/{warm + rounds}")
-    progress("")
+        bar.update((turn + 1) / (warm + rounds), f"round {turn + 1} of {warm + rounds}")
+    bar.close()
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
 
 
@@ -68,12 +70,6 @@ def tuned(on: bool, run: Callable[[], object]) -> Callable[[], object]:
         with Context(TUNED=int(on)):
             return run()
     return call
-
-
-def progress(text: str) -> None:
-    """One line on a terminal, overwritten by the next; silent elsewhere."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def largest_error(ours: np.ndarray[Any, Any], reference: np.ndarray[Any, Any]) -> float:

@@ -19,10 +19,10 @@ import numpy as np
 from extra.models.checkpoint import DTYPES, build, load
 from extra.models.generate import Session
 from extra.models.llama import Llama, LlamaConfig
-from extra.models.progress import Progress
 from minigrad import GlobalCounters, Tensor, dtypes
 from minigrad.dtype import DType, round_bfloat16
 from minigrad.nn.state import tensor_of
+from minigrad.progress import Progress
 from minigrad.runtime.device import Buffer, default_device
 from minigrad.runtime.probe import read_bandwidth_now
 

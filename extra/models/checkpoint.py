@@ -26,6 +26,7 @@ from extra.models.tokenizers import Tokenizer
 from minigrad import Tensor, dtypes, nn
 from minigrad.dtype import DType
 from minigrad.nn.state import safe_load, safe_save
+from minigrad.progress import Progress
 from minigrad.runtime.disk import write_atomically
 
 DTYPES: dict[str, DType] = {"f32": dtypes.float32, "bf16": dtypes.bfloat16, "f16": dtypes.float16}
@@ -69,8 +70,11 @@ def build(
     model = Llama(config, context)
     placed = dict(weights)
     if dtype is not None:
-        placed = {name: weight.cast(DTYPES[dtype]) for name, weight in placed.items()}
-        Tensor.realize(*placed.values())
+        bar = Progress(f"loading {source}")
+        for number, (name, weight) in enumerate(weights.items()):
+            bar.update(number / len(weights), f"{name} as {dtype}")
+            placed[name] = weight.cast(DTYPES[dtype]).realize()
+        bar.close()
     nn.state.load_state_dict(model, placed)
     return model
 

@@ -15,8 +15,8 @@ from extra.models.chat import Chat
 from extra.models.checkpoint import DTYPES, load
 from extra.models.generate import Sampling, Session, complete
 from extra.models.llama import PRESET_NAMES, PRESETS, preset
-from extra.models.progress import say
 from extra.models.tokenizers import Tokenizer
+from extra.models.train import say
 from minigrad import Context
 
 DEMO_FOLDER = Path("runs/english")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,10 +23,10 @@ import numpy as np
 
 from extra.models import checkpoint
 from extra.models.llama import Llama, LlamaConfig
-from extra.models.progress import Progress, say
 from extra.models.tokenizers import ByteTokenizer
 from minigrad import Tensor, TinyJit, dtypes, nn
 from minigrad.nn.state import safe_load_metadata, safe_save
+from minigrad.progress import Progress
 
 SMALL = LlamaConfig(
     dim=128, layers=4, heads=4, kv_heads=2, hidden=384, vocab_size=ByteTokenizer.SIZE, context=512, tied=True
@@ -44,6 +45,11 @@ class Recipe:
     warmup: float = 0.03  # of the whole
     decay: float = 0.1  # AdamW's weight decay
     seed: int = 0
+
+
+def say(text: str) -> None:
+    """A line of news on stderr, apart from what a program writes."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def english_text() -> str:

@@ -6,8 +6,6 @@ device keeps compiled objects.
 """
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Sequence
 
 from ..codegen.linearize import stored_dims
@@ -15,6 +13,7 @@ from ..codegen.opts import Opt
 from ..codegen.pipeline import Lowered, lower_kernel
 from ..helpers import BEAM, CACHE, DEBUG, NOOPT, SPEC, TUNED, VIZ, prod
 from ..printer import listing, render
+from ..progress import Progress
 from ..renderer.base import ProgramSpec
 from ..runtime.device import Device, Program, get_device
 from ..search.beam import search_within_budget
@@ -60,16 +59,20 @@ def _compile(device: Device, keys: list[Key]) -> None:
     if device.interprets:
         new = [Program(interpreted_spec(ast), code=ast) for ast, _, _ in keys]
     else:
-        progress = Progress(len(keys))
-        specs = [_lowered(ast, device, progress) for ast, _, _ in keys]
-        progress.done()
+        progress, specs = Progress("compiling", quiet=len(keys) < PROGRESS_FROM), list[ProgramSpec]()
         try:
+            for number, (ast, _, _) in enumerate(keys):
+                progress.update(number / len(keys), f"lowering kernel {number + 1} of {len(keys)}")
+                specs.append(_lowered(ast, device))
+            progress.update(1.0, f"{len(keys)} kernels in the compiler")
             new = device.compile(specs)
         except RuntimeError as error:
             for (ast, _, _), spec in zip(keys, specs):
                 if spec.name in str(error):
                     error.add_note(f"{spec.name} computes {where(ast)}")
             raise
+        finally:
+            progress.close()
         GlobalCounters.compiled += len(new)
     if len(_programs) + len(new) > MOST_PROGRAMS:
         for key in list(_programs)[:MOST_PROGRAMS // 4]:
@@ -77,9 +80,8 @@ def _compile(device: Device, keys: list[Key]) -> None:
     _programs.update(zip(keys, new))
 
 
-def _lowered(ast: UOp, device: Device, progress: Progress) -> ProgramSpec:
+def _lowered(ast: UOp, device: Device) -> ProgramSpec:
     """The kernel's source and facts, from the disk if they are there."""
-    progress.step()
     known_opts = database().best(store.structure(ast), device.target) if TUNED and not NOOPT else None
     opts = known_opts.opts if known_opts is not None else None
     key = ""
@@ -150,25 +152,6 @@ def interpreted_spec(ast: UOp) -> ProgramSpec:
     name = f"{value.op.name.lower()}_{sizes}".rstrip("_")
     return ProgramSpec(name=name, source="", prelude=(), variables=(), threads=1, workspace=0, written=written,
                        operations=0, bytes=0)
-
-
-class Progress:
-    """A line that counts kernels on a terminal, where there are many; otherwise quiet."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.count = total, 0
-        self.shown = total >= PROGRESS_FROM and sys.stderr.isatty() and "NO_PROGRESS" not in os.environ
-
-    def step(self) -> None:
-        self.count += 1
-        if self.shown:
-            sys.stderr.write(f"\rlowering kernel {self.count} of {self.total}")
-            sys.stderr.flush()
-
-    def done(self) -> None:
-        if self.shown:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
 
 
 def forget_programs(keep: Callable[[Key], bool] = lambda key: False) -> None:

@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import os
 import random
 import statistics
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +25,7 @@ from ..codegen.cost import bytes_moved, operations
 from ..codegen.pipeline import finish
 from ..engine import store, tracefile
 from ..helpers import BEAM, BEAM_BUDGET, DEBUG, Context
+from ..progress import Progress
 from ..renderer.base import ProgramSpec
 from ..runtime.device import Device, get_device
 from ..uops import UOp
@@ -231,14 +230,15 @@ def search(kernels: Sequence[tuple[UOp, str]], beam: int, budget: float, records
         if not device.interprets and (best is None or best.beam < beam):
             found.append(Search(ast, device, beam, records, worker))
             found[-1].uses = count
-    bar = Bar(start, budget)
+    bar = Progress("searching")
     try:
         while (left := [one for one in found if not one.ended]) and time.monotonic() < start + budget:
             # first a round for each, large ones first, then the most at stake
             one = max(left, key=lambda s: (not s.seen, s.uses * s.seconds * s.ratio / max(s.spent, 1e-3),
                                            s.uses * s.work))
             began = time.monotonic()
-            bar.show(one, len(found) - len(left), len(found))
+            bar.update((began - start) / budget, f"{len(found) - len(left)} of {len(found)} kernels done, "
+                       f"{one.name or 'next'}: {one.ratio:.2f} of the heuristic's time, {one.tried} tried")
             try:
                 one.round()
             finally:
@@ -246,7 +246,7 @@ def search(kernels: Sequence[tuple[UOp, str]], beam: int, budget: float, records
     except OutOfTime:
         pass
     finally:
-        bar.done()
+        bar.close()
         worker.stop()
         for one in found:
             if (trace := tracefile.current()) is not None and one.seconds:
@@ -273,27 +273,3 @@ def tune(function: Callable[..., Result], *args: Any, beam: int = 4, budget: flo
         raise ValueError(f"tune: beam={beam}, budget={budget}; both must be positive")
     with Context(BEAM=beam, BEAM_BUDGET=int(_spent[0] + budget + 0.999)):
         return function(*args)
-
-
-class Bar:
-    """A line on a terminal that says how far the search is; otherwise quiet."""
-
-    WIDTH = 20
-
-    def __init__(self, start: float, budget: float) -> None:
-        self.start, self.budget = start, budget
-        self.shown = sys.stderr.isatty() and "NO_PROGRESS" not in os.environ
-
-    def show(self, one: Search, ended: int, total: int) -> None:
-        if self.shown:
-            seconds = min(time.monotonic() - self.start, self.budget)
-            full = int(self.WIDTH * seconds / self.budget)
-            sys.stderr.write(f"\r\033[Ksearching [{'#' * full}{'.' * (self.WIDTH - full)}] {seconds:.0f}/"
-                             f"{self.budget:.0f} s, {ended} of {total} kernels done, {one.name or 'next'}: "
-                             f"{one.ratio:.2f} of the heuristic's time, {one.tried} tried")
-            sys.stderr.flush()
-
-    def done(self) -> None:
-        if self.shown:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
