@@ -169,6 +169,19 @@ class Call:
             raise ValueError(f"variable {name} is bound to {self.variables[name]} and to {value} in one call")
 
 
+def new_arguments(key: Any, last: Any) -> str:
+    """Why a call has no graph yet: the first thing in which it differs from the last call's key."""
+    (parts, *flags), (last_parts, *last_flags) = key, last
+    if flags != last_flags:
+        return "other flags"
+    if len(parts) != len(last_parts):
+        return "new arguments: more, fewer, or of other kinds"
+    i = next(i for i, (new, old) in enumerate(zip(parts, last_parts)) if new != old or type(new) is not type(old))
+    if i and parts[i - 1] in ("object", "leaf"):
+        return "new arguments: another object"
+    return f"new arguments: {parts[i]!r:.60} where {last_parts[i]!r:.60} was"
+
+
 class Entry:
     """What is known about one combination of arguments."""
 
@@ -239,8 +252,8 @@ class TinyJit(Jitted, Generic[P, R]):
             key = (call.key, modes, *[flag.value for flag in FLAGS])
             entry = self._entries.get(key)
             if entry is None:
+                self.reason = new_arguments(key, next(reversed(self._entries))) if self._codes else "first call"
                 entry = self._entries[key] = Entry(call)
-                self.reason = "new arguments" if self._codes else "first call"
                 if len(self._entries) > MOST_ENTRIES:
                     self._entries.popitem(last=False)
             self._entries.move_to_end(key)

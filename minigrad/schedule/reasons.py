@@ -35,7 +35,7 @@ class Reason(Enum):
 
 
 EDITS = {
-    Reason.OUTPUT: "realize it together with what is made from it, or not at all",
+    Reason.OUTPUT: "realize what is made from it, and not the value itself",
     Reason.ASSIGN: "make a new tensor in place of writing into one that exists",
     Reason.SCATTER: "select with a comparison and where(), if the indices are few",
     Reason.BASE: "write the whole of it, or build the tensor from its parts with cat()",
@@ -47,11 +47,11 @@ EDITS = {
     Reason.RECOMPUTE: "expand it later, or make it cheaper to compute",
     Reason.REDUCE_AGAIN: "use the reduced value along its own axes only",
     Reason.ORDER: "reduce over the same axes in all places that use it, or use one of them only",
-    Reason.PARALLEL: "keep an axis that is at least as long as there are cores",
+    Reason.PARALLEL: "give it more rows to begin with: at least one for each core",
     Reason.SCRATCH: "make the rows that are needed together shorter",
     Reason.STREAM: "make the operand that is read again smaller than the cache",
-    Reason.HEAVY: "nothing: it is worth a kernel of its own",
-    Reason.OPERAND: "nothing: it is worth a buffer, which a reduce reads many times",
+    Reason.HEAVY: "make the axis that it reduces shorter: few elements are summed where they are needed",
+    Reason.OPERAND: "multiply by fewer columns, or do its arithmetic after the product",
     Reason.NODES: "realize() a value in the middle, where you choose",
     Reason.INDEXINGS: "read it at fewer shifted, flipped or permuted places",
     Reason.INPUTS: "stack the inputs into one tensor before",

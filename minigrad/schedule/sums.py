@@ -37,7 +37,7 @@ def merge_sums(graph: Graph) -> None:
         if alone and shifted and is_concrete(inner, tracker) and graph.sizes[node.src[0]] <= MOST * graph.sizes[inner]:
             made = merged(node, inner, graph.source(inner.src[0]), tracker)
             inherit(made[-1], node.line)
-            record("schedule", "sum of sums", node, made[-1])
+            record("graph", "sum of sums", node, made[-1])
             for new in made:
                 readers[new] = 1
                 if new not in graph.sizes:
