@@ -3,7 +3,7 @@
 #   make llama       train a small Llama, let it write, then measure tokens/s
 #   make test        lint, types and tests
 #   make test-peers  the comparisons with torch and transformers, in an environment of their own
-#   make bench       the tables of extra/benchmarks
+#   make bench       the tables of extra/benchmarks; ARGS=--publish writes those of README.md
 #   make browser     install what looks at pages and draws graphs: Debian's chromium and graphviz (as root)
 #   make docs        regenerate the pages that are made from the source
 #   make clean       remove environments and caches of this folder

@@ -1,6 +1,7 @@
 """Run the benchmarks named on the command line, or all of them.
 
     python -m extra.benchmarks matmul rows --json runs/bench.json
+    python -m extra.benchmarks --publish        # README.md's table and plot
 
 Each runs in a process of its own, so that none meets another's threads, memory or caches.
 """
@@ -15,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from extra.benchmarks.harness import OPENBLAS_CORE, has_avx512
+from extra.benchmarks.plot import publish
 
 NAMES = {
     "matmul": "matrix products against the FMA peak and OpenBLAS",
@@ -33,6 +35,7 @@ def main() -> int:
                                      epilog="\n".join(f"{name:14} {text}" for name, text in NAMES.items()))
     parser.add_argument("names", nargs="*", metavar="NAME", help="which to run; all if none is given")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the tables as JSON")
+    parser.add_argument("--publish", action="store_true", help="also write the table and the plot of README.md")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in NAMES]
     if unknown:
@@ -52,6 +55,8 @@ def main() -> int:
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(results, indent=1))
+    if arguments.publish:
+        publish(results)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return len(failed)

@@ -195,7 +195,8 @@ def wall_time() -> list[tuple[str, float]]:
              ("launching: Python around kernels", max(0.0, c.launching - c.seconds - c.waking)),
              ("scheduling", c.scheduling), ("lowering and compiling", c.compiling)]
     whole = perf_counter() - c.began - c.showing
-    return [*parts, ("elsewhere: recording graphs, and the program itself", max(0.0, whole - sum(s for _, s in parts)))]
+    rest = max(0.0, whole - sum(seconds for _, seconds in parts))
+    return [*parts, ("elsewhere: imports, recording graphs, the program itself", rest)]
 
 
 def summary(most: int = 12) -> str:
