@@ -285,6 +285,8 @@ def test_the_page_in_a_browser(name: str, browser: Browser, pages: dict[str, str
         browser.click("#tab-rewrites")
         steps = browser.evaluate("document.querySelectorAll('.steps li').length")
         assert steps > 2
+        browser.wait(DRAWN)
+        assert browser.evaluate("document.querySelectorAll('.pane .new').length") > 0   # the scheduler's step too
         for _ in range(min(steps - 1, 4)):
             browser.wait(DRAWN)
             assert browser.evaluate("document.querySelector('.steps [aria-selected=true]').textContent.length") > 4

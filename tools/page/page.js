@@ -284,12 +284,15 @@ function below(roots, stop = null) {
   while (stack.length) { const n = stack.pop(); if (seen.has(n)) continue; seen.add(n); order.push(n); if (!(stop && stop.has(n))) stack.push(...D.nodes[n][SRC]); }
   return {seen, order};
 }
-const key = n => D.nodes[n][OP] + "|" + D.nodes[n][DTYPE] + "|" + D.nodes[n][ARG];
+const alike = n => D.nodes[n][OP] + "|" + D.nodes[n][DTYPE] + "|" + D.nodes[n][ARG];
 function compare(before, after) {  // nodes that are new, gone, or only made again because of their sources
-  const marks = new Map(), gone = new Map();
-  for (const n of before) if (!after.has(n)) { const k = key(n); if (!gone.has(k)) gone.set(k, []); gone.get(k).push(n); }
-  for (const n of after) if (!before.has(n)) { const same = gone.get(key(n)); if (same && same.length) { marks.set(n, "rebuilt"); marks.set(same.pop(), "rebuilt"); } else marks.set(n, "new"); }
-  for (const rest of gone.values()) for (const n of rest) marks.set(n, "gone");
+  const marks = new Map(); let gone = [...before].filter(n => !after.has(n)), made = [...after].filter(n => !before.has(n));
+  for (const key of [n => alike(n) + "|" + D.nodes[n][SHAPE], alike]) {  // of the same shape first: lowering leaves none
+    const waiting = new Map(); for (const n of gone) { const k = key(n); if (!waiting.has(k)) waiting.set(k, []); waiting.get(k).push(n); }
+    made = made.filter(n => { const same = waiting.get(key(n)); if (!same || !same.length) return true; marks.set(n, "rebuilt"); marks.set(same.pop(), "rebuilt"); return false; });
+    gone = gone.filter(n => !marks.has(n));
+  }
+  for (const n of made) marks.set(n, "new"); for (const n of gone) marks.set(n, "gone");
   return marks;
 }
 
