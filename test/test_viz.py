@@ -186,7 +186,8 @@ def test_data_and_a_trace_for_perfetto(traces: dict[str, Path], tmp_path: Path) 
     viz.main(["--trace", str(traces["matmul"]), "--json", str(out)])
     kernel, = json.loads(out.read_text())["kernels"]
     assert kernel["operations"] == 2 * 64 ** 3 + 64 * 64
-    assert kernel["roof"] in ("memory", "compute") and kernel["source"]
+    assert kernel["roof"] in ("memory", "compute") and kernel["source"] and kernel["tried"] == []
+    assert [kernel["buffers"][slot][1] for slot in kernel["written"]] == [[64, 64]] and all(kernel["edits"])
     viz.main(["--trace", str(traces["token"]), "--chrome", str(out)])
     events = json.loads(out.read_text())["traceEvents"]
     kernels = [event for event in events if event.get("cat") == "kernel"]

@@ -17,6 +17,7 @@ Read from the environment as well:
 | variable | meaning |
 |---|---|
 | `CC` | the C compiler to use, before any other: see the README for the order in which one is looked for |
+| `NO_COLOR` | any value: the lines of `DEBUG` have no colours |
 | `XDG_CACHE_HOME` | the user's cache folder: compiled kernels are kept there unless `CACHEDIR` is set |
 """
 

@@ -74,6 +74,7 @@ def html(trace: dict[str, Any]) -> str:
 def facts(trace: dict[str, Any]) -> dict[str, Any]:
     """What the page shows of each kernel, as data."""
     rows = []
+    tried = {search["ast"]: search["tried"] for search in trace["searches"]}
     for place, schedule in enumerate(trace["schedules"]):
         for number, kernel in enumerate(schedule["kernels"]):
             launches = [row for row in trace["launches"] if row[:2] == [place, number]]
@@ -82,10 +83,13 @@ def facts(trace: dict[str, Any]) -> dict[str, Any]:
             rows.append({
                 "schedule": place, "kernel": number, "name": graphs.name_of(trace, kernel, program),
                 "device": launches[0][3] if launches else None, "lines": [trace["lines"][n] for n in kernel["lines"]],
-                "reasons": [row[0] for row in kernel["reasons"]], "launches": len(launches), "seconds": seconds,
+                "reasons": [row[0] for row in kernel["reasons"]], "edits": [row[1] for row in kernel["reasons"]],
+                "buffers": [trace["buffers"][n] for n in kernel["buffers"]], "written": kernel["written"],
+                "launches": len(launches), "seconds": seconds,
                 "operations": sum(row[6] for row in launches), "bytes": sum(row[7] for row in launches),
                 **graphs.roof_of(trace, launches),
-                "opts": program["opts"] if program else [], "source": program["source"] if program else "",
+                "opts": program["opts"] if program else [], "tuned": program["tuned"] if program else None,
+                "tried": tried.get(kernel["ast"], []), "source": program["source"] if program else "",
                 "rewrites": [row[:2] for row in program["steps"]] if program else []})
     return {"version": VERSION, "command": trace["command"], "seconds": trace["seconds"], "devices": trace["devices"],
             "recordings": trace["recordings"], "kernels": rows}
