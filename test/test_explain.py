@@ -74,6 +74,11 @@ def scattered() -> Tensor:
     return data(8, 4).scatter(0, Tensor(np.zeros((2, 4), np.int32)), data(2, 4))
 
 
+def neighbours(x: Tensor) -> Tensor:
+    """Of each element of a row, and it, the sum."""
+    return x[:, :-2] + x[:, 1:-1] + x[:, 2:]
+
+
 def softmax_of_a_product(columns: int) -> Tensor:
     return (data(4096, 256) @ data(256, columns)).softmax(axis=1) @ data(columns, 64)
 
@@ -100,7 +105,7 @@ EDITED: dict[Reason, tuple[Callable[[], Any], Callable[[], Any]]] = {
     Reason.ORDER: (lambda: (x := data(256, 256)).sum(axis=0, keepdim=True) + x.sum(axis=1, keepdim=True) + x,
                    lambda: (x := data(256, 256)).sum(axis=1, keepdim=True) + x),
     Reason.PARALLEL: (lambda: data(1, 100_000).softmax(axis=1), lambda: data(8, 12_500).softmax(axis=1)),
-    Reason.SCRATCH: (lambda: softmax_of_a_product(200_000), lambda: softmax_of_a_product(6000)),
+    Reason.SCRATCH: (lambda: neighbours(hard(data(4, 1 << 18))), lambda: neighbours(hard(data(1 << 10, 1 << 10)))),
     Reason.STREAM: (lambda: softmax_of_a_product(60_000), lambda: softmax_of_a_product(6000)),
     Reason.HEAVY: (lambda: (data(1024, 1024) @ data(1024, 1024)) @ data(1024, 64),
                    lambda: (data(1024, 64) @ data(64, 1024)) @ data(1024, 64)),
