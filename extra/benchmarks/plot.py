@@ -29,18 +29,20 @@ STYLE = """text { font: 13px system-ui, sans-serif; fill: #1d1f22; } .ours { fil
 
 @dataclass(frozen=True)
 class Shown:
-    """Which columns of a table are shown: those that name a row, the figure, and the share of a bound."""
+    """Which columns of a table are shown: how they name a row, the figure, and the share of a bound."""
 
     title: str
-    names: tuple[str, ...]
+    name: str
     figure: str
     share: str
     bound: str
     rival: str = ""         # as in "times OpenBLAS"
 
 
-SHOWN = (Shown("decode, one sequence", ("shape", "weights"), "tokens/s", "of probe", "read bandwidth"),
-         Shown("matrix product, float32", ("product",), "GFLOP/s", "of FMA peak", "FMA peak", "OpenBLAS"))
+SHOWN = (Shown("decode, one sequence", "decode, {shape} {weights}, records {shipped records}", "tokens/s", "of probe",
+               "read bandwidth"),
+         Shown("matrix product, float32", "matrix product, {product}", "GFLOP/s", "of FMA peak", "FMA peak",
+               "OpenBLAS"))
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,7 @@ def bars(results: Iterable[dict[str, Any]]) -> list[Bar]:
         for row in tables.get(shown.title, ()):
             share = float(row[shown.share].partition("%")[0]) / 100
             times = row.get(f"times {shown.rival}")
-            found.append(Bar(f"{shown.title.partition(',')[0]}, {' '.join(row[name] for name in shown.names)}",
-                             f"{row[shown.figure]:,.0f} {shown.figure}", shown.bound, share,
+            found.append(Bar(shown.name.format_map(row), f"{row[shown.figure]:,.0f} {shown.figure}", shown.bound, share,
                              shown.rival if times else "", share / times if times else None))
     return found
 
