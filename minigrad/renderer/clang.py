@@ -12,8 +12,7 @@ from ..uops.uop import index_const
 from . import helpers_c as c
 from .base import ProgramSpec
 from .cstyle import CStyle, scratch_name
-from .mathlib import INLINE, SELECT, function_name, math_types
-from .mathlib import _emit as _emit_math
+from .mathlib import INLINE, SELECT, by_lane, function_name, texts_of, types_of
 
 
 class ClangRenderer(CStyle):
@@ -60,8 +59,7 @@ class ClangRenderer(CStyle):
         if dtype.kind == "b":
             return f"({name}){{}} - ({text})"
         if dtype.scalar is dtypes.float16:  # gcc computes with one in float, and then refuses to mix it with a vector
-            self.need(c.splat(c.short(dtype)))
-            return f"mg_splat_{c.short(dtype)}({text})"
+            return self.call("fill", c.short(dtype), text)
         return f"({name}){{}}" if text in ("0", "0.0f", "0.0") else f"{text} - ({name}){{}}"
 
     def as_vector(self, u: UOp, count: int) -> str:
@@ -105,30 +103,15 @@ class ClangRenderer(CStyle):
         while n > 1:
             self.vector(f"{scalar}x{n}")
             n //= 2
-        if u.arg is Ops.MAX:
-            combine = "mg_max_{t}({a}, {b})"
-            n = int(lanes)
-            while n > 1:
-                n //= 2
-                self.max_helper(value.dtype.scalar.vec(n))
-        else:
-            combine = "{a} + {b}" if u.arg is Ops.ADD else "{a} * {b}"
+            if u.arg is Ops.MAX:
+                self.call("max", f"{scalar}x{n}" if n > 1 else scalar)
+        sign = ""
         if value.dtype.kind == "b":  # masks: any is or, all is and
-            combine = "{a} | {b}" if u.arg is not Ops.MUL else "{a} & {b}"
-            self.need(c.horizontal(u.arg, t, combine))
-            return f"-mg_{u.arg.name.lower()}_lanes_{t}({self.plain(value)})"
+            sign, combine = "-", "{a} & {b}" if u.arg is Ops.MUL else "{a} | {b}"
+        else:
+            combine = {Ops.MAX: "mg_max_{t}({a}, {b})", Ops.ADD: "{a} + {b}", Ops.MUL: "{a} * {b}"}[u.arg]
         self.need(c.horizontal(u.arg, t, combine))
-        return f"mg_{u.arg.name.lower()}_lanes_{t}({self.plain(value)})"
-
-    def max_helper(self, dtype: DType) -> None:
-        t = c.short(dtype)
-        if dtype.count == 1:
-            self.need(c.scalar_helper("max", t, c.is_signed(dtype), c.bits_of(dtype)))
-            return
-        self.vector(t)
-        self.vector(c.mask_of(t))
-        self.need(SELECT.strip())
-        self.need(c.vector_max(t))
+        return f"{sign}mg_{u.arg.name.lower()}_lanes_{t}({self.plain(value)})"
 
     def vector_binary(self, u: UOp) -> str:
         op, count = u.op, u.dtype.count
@@ -145,8 +128,7 @@ class ClangRenderer(CStyle):
         if op in (Ops.CMPLT, Ops.CMPNE):
             return self.as_mask(f"{x} {'<' if op is Ops.CMPLT else '!='} {y}", operand)
         if op is Ops.MAX:
-            self.max_helper(operand)
-            return f"mg_max_{c.short(operand)}({x}, {y})"
+            return self.call("max", c.short(operand), x, y)
         return self.helper_call({Ops.IDIV: "floordiv", Ops.MOD: "floormod", Ops.SHL: "shl", Ops.SHR: "shr"}[op],
                                 operand, x, y)
 
@@ -156,14 +138,19 @@ class ClangRenderer(CStyle):
             return text
         return f"__builtin_convertvector({text}, {self.vector(f'i32x{operand.count}')})"
 
+    def call(self, function: str, t: str, *arguments: str) -> str:
+        """A call of a function of `functions.h`; the prelude gets its text."""
+        for name in types_of(function, t):
+            self.vector(name)
+        self.need(INLINE.strip())
+        for text in texts_of(function, t):
+            if "MG_SELECT" in text:
+                self.need(SELECT.strip())
+            self.need(text)
+        return f"{function_name(function, t)}({', '.join(arguments)})"
+
     def helper_call(self, name: str, dtype: DType, *arguments: str) -> str:
-        t = c.short(dtype)
-        scalar = t.split("x")[0]
-        self.need(c.scalar_helper(name, scalar, c.is_signed(dtype), c.bits_of(dtype)))
-        if dtype.count > 1:
-            self.vector(t)
-            self.need(c.vector_helper(name, t))
-        return f"mg_{name}_{t}({', '.join(arguments)})"
+        return self.call(name, c.short(dtype), *arguments)
 
     def unary(self, op: Ops, dtype: DType, x: str) -> str:
         if op is Ops.NOT:
@@ -173,34 +160,13 @@ class ClangRenderer(CStyle):
         return super().unary(op, dtype, x)
 
     def function(self, op: Ops, dtype: DType, x: str) -> str:
-        t = c.short(dtype)
-        scalar = t.split("x")[0]
+        name = op.name.lower()
         if op in (Ops.SQRT, Ops.TRUNC):
-            name = op.name.lower()
-            builtin = f"__builtin_{name}{'f' if scalar == 'f32' else ''}"
             if dtype.count == 1:
-                return f"{builtin}({x})"
+                return f"__builtin_{name}{'f' if dtype is dtypes.float32 else ''}({x})"
             if "elementwise" in self.features:
                 return f"__builtin_elementwise_{name}({x})"
-            self.vector(t)
-            self.need(c.by_lane(name, t, builtin))
-            return f"mg_{name}_{t}({x})"
-        if op is Ops.TF32:
-            self.need(c.TF32)
-            if dtype.count > 1:
-                self.vector(t)
-                self.need(c.by_lane("tf32", t, "mg_tf32_f32"))
-            return f"mg_tf32_{t}({x})"
-        function = op.name.lower()
-        self.need(INLINE.strip())
-        self.need(SELECT.strip())
-        for extra in math_types([(function, t)]):
-            self.vector(extra)
-        texts: dict[str, str] = {}
-        _emit_math(function, t, texts)
-        for text in texts.values():
-            self.need(text)
-        return f"{function_name(function, t)}({x})"
+        return self.call(name, c.short(dtype), x)
 
     def where(self, u: UOp) -> str:
         condition, a, b = u.src
@@ -211,12 +177,7 @@ class ClangRenderer(CStyle):
         m = self.lookup(condition)
         if condition.dtype.count == 1:
             return f"{m} ? {x} : {y}"
-        t = c.short(u.dtype)
-        for name in (t, c.mask_of(t), f"i32x{count}"):
-            self.vector(name)
-        self.need(SELECT.strip())
-        self.need(c.select(t))
-        return f"mg_where_{t}({m}, {x}, {y})"
+        return self.call("where", c.short(u.dtype), m, x, y)
 
     # ---- conversions
 
@@ -238,38 +199,23 @@ class ClangRenderer(CStyle):
                                     dtypes.float32.vec(count), target)
             a, b = c.SHORT[s.name], c.SHORT[t.name]
             self.need(c.float_to_int(a, b, self.constant(t.min, t), self.constant(t.max, t)))
+            name = f"mg_{a}_to_{b}"
             if count > 1:
-                self.vector(a + lanes)
-                self.vector(b + lanes)
-                self.need(c.convert_by_lane(a + lanes, b + lanes))
-            return f"mg_{a}_to_{b}{lanes}({x})"
+                self.need(INLINE.strip())
+                self.need(by_lane(name + lanes, self.vector(b + lanes), [self.vector(a + lanes)], name))
+            return f"{name}{lanes}({x})"
         if count == 1:
             return f"({self.types[t.name]}){x}"
         return f"__builtin_convertvector({x}, {self.type_of(target)})"
 
     def convert_bfloat16(self, x: str, source: DType, target: DType) -> str:
-        count = source.count
+        wide = dtypes.float32.vec(source.count)
         if source.scalar is dtypes.bfloat16:
-            wide = self.conversion("bf16_to_f32", count, x)
-            if target.scalar is dtypes.float32:
-                return wide
-            return self.convert(wide, dtypes.float32.vec(count), target)
+            x = self.call("bf16_to_f32", c.short(wide), x)
+            return x if target.scalar is dtypes.float32 else self.convert(x, wide, target)
         if source.scalar is not dtypes.float32:
-            x = self.convert(x, source, dtypes.float32.vec(count))
-            x = f"({x})"
-        return self.conversion("f32_to_bf16", count, x)
-
-    def conversion(self, function: str, count: int, x: str) -> str:
-        t = f"f32x{count}" if count > 1 else "f32"
-        for extra in math_types([(function, t)]):
-            self.vector(extra)
-        self.need(INLINE.strip())
-        self.need(SELECT.strip())
-        texts: dict[str, str] = {}
-        _emit_math(function, t, texts)
-        for text in texts.values():
-            self.need(text)
-        return f"{function_name(function, t)}({x})"
+            x = f"({self.convert(x, source, wide)})"
+        return self.call("f32_to_bf16", c.short(wide), x)
 
     def bitcast(self, x: str, source: DType, target: DType) -> str:
         if source.count > 1:
@@ -291,10 +237,7 @@ class ClangRenderer(CStyle):
         name = self.vector(c.stored(u.dtype))
         at = self.at(index)
         if len(index.src) > 3:
-            self.vector(c.mask_of(name))  # the instruction is of signed integers
-            self.need(c.LANE_BITS)
-            self.need(c.masked_load(name, self.target.has("avx512f")))
-            text = f"mg_load_{name}({at}, {self.valid(index)})"
+            text = self.call("load", name, at, *self.valid(index))
         else:
             text = f"*(const {name}u *)({at})"
         if index.src[2].op is not Ops.CONST:
@@ -304,9 +247,9 @@ class ClangRenderer(CStyle):
             text = f"__builtin_convertvector(({text}) != ({name}){{}}, {self.vector(f'i32x{count}')})"
         return text
 
-    def valid(self, index: UOp) -> str:
+    def valid(self, index: UOp) -> tuple[str, str]:
         """The first of a vector's valid lanes, and the one after the last."""
-        return f"{self.index(index.src[4]) if len(index.src) > 4 else 0}, {self.index(index.src[3])}"
+        return self.index(index.src[4]) if len(index.src) > 4 else "0", self.index(index.src[3])
 
     def at(self, index: UOp) -> str:
         address = self.index(index.src[1])
@@ -326,14 +269,10 @@ class ClangRenderer(CStyle):
         head = "" if gate.op is Ops.CONST else f"if ({self.condition(gate)}) "
         at = self.at(index)
         if len(index.src) > 3:
-            self.vector(c.mask_of(name))
-            self.need(c.LANE_BITS)
-            self.need(c.masked_store(name, self.target.has("avx512f")))
-            self.write(f"{head}mg_store_{name}({at}, {self.valid(index)}, {text});")
+            self.write(f"{head}{self.call('store', name, at, *self.valid(index), text)};")
         elif u.arg == "stream" and "elementwise" in self.features and (index.src[1] % count) is index_const(0):
             self.streams = True
-            self.need(c.stream(name))
-            self.write(f"{head}mg_stream_{name}({at}, {text});")
+            self.write(f"{head}{self.call('stream', name, at, text)};")
         else:
             self.write(f"{head}*({name}u *)({at}) = {text};")
 
@@ -348,36 +287,25 @@ class ClangRenderer(CStyle):
         if accumulator.dtype.kind == "b":
             self.write(f"{name} {'&' if u.arg is Ops.MUL else '|'}= {text};")
             return
-        self.max_helper(accumulator.dtype)
-        self.write(f"{name} = mg_max_{c.short(accumulator.dtype)}({name}, {text});")
-
-
-def render_function(ops: list[UOp], name: str, target: Target, features: frozenset[str], thread: str | None,
-                    params: list[UOp], written: set[int], scratch: dict[UOp, tuple[int, DType]],
-                    variables: list[str]) -> tuple[str, tuple[str, ...]]:
-    """(text of the function, pieces of prelude). params: one per slot; scratch: SCRATCH -> (offset in bytes, type)."""
-    renderer = ClangRenderer(ops, target, features, thread)
-    body = renderer.body()
-    head = [f"void {name}(void *const *buffers, const long *variables, long lo, long hi, char *workspace) {{"]
-    for p in params:
-        constant = "" if p.arg.slot in written else "const "
-        kind = renderer.types[p.dtype.name]
-        comment = f"  // {'x'.join(map(str, p.arg.shape))}" if p.arg.shape else ""
-        head.append(f"  {constant}{kind} *restrict data{p.arg.slot} = buffers[{p.arg.slot}];{comment}")
-    for memory, (offset, dtype) in scratch.items():
-        kind = renderer.types[dtype.name]
-        head.append(f"  {kind} *restrict {scratch_name(memory)} = ({kind} *)(workspace + {offset});")
-    for i, v in enumerate(variables):
-        head.append(f"  const long {v} = variables[{i}];")
-    if renderer.streams and target.arch == "x86_64":
-        body.append("  __builtin_ia32_sfence();")
-    return "\n".join([*head, *body, "}"]), renderer.prelude()
+        self.write(f"{name} = {self.call('max', c.short(accumulator.dtype), name, text)};")
 
 
 def render(lowered: Lowered, target: Target, features: frozenset[str]) -> ProgramSpec:
     """C for one kernel. `features`: of the compiler, see runtime/compiler.py."""
-    text, prelude = render_function(lowered.linear.ops, lowered.name, target, features, lowered.thread,
-                                    list(lowered.params), set(lowered.written), lowered.scratch,
-                                    list(lowered.variables))
-    return ProgramSpec(lowered.name, text, prelude, lowered.variables, lowered.threads, lowered.linear.workspace,
-                       lowered.written, lowered.operations, lowered.bytes, lowered.opts)
+    renderer = ClangRenderer(lowered.linear.ops, target, features, lowered.thread)
+    body = renderer.body()
+    head = [f"void {lowered.name}(void *const *buffers, const long *variables, long lo, long hi, char *workspace) {{"]
+    for p in lowered.params:
+        constant = "" if p.arg.slot in lowered.written else "const "
+        kind = renderer.types[p.dtype.name]
+        comment = f"  // {'x'.join(map(str, p.arg.shape))}" if p.arg.shape else ""
+        head.append(f"  {constant}{kind} *restrict data{p.arg.slot} = buffers[{p.arg.slot}];{comment}")
+    for memory, (offset, dtype) in lowered.scratch.items():
+        kind = renderer.types[dtype.name]
+        head.append(f"  {kind} *restrict {scratch_name(memory)} = ({kind} *)(workspace + {offset});")
+    head += [f"  const long {name} = variables[{i}];" for i, name in enumerate(lowered.variables)]
+    if renderer.streams and target.arch == "x86_64":
+        body.append("  __builtin_ia32_sfence();")
+    return ProgramSpec(lowered.name, "\n".join([*head, *body, "}"]), renderer.prelude(), lowered.variables,
+                       lowered.threads, lowered.linear.workspace, lowered.written, lowered.operations, lowered.bytes,
+                       lowered.opts)

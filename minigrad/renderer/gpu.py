@@ -172,7 +172,7 @@ class GPURenderer(CStyle):
 
     def helper_call(self, name: str, dtype: DType, *arguments: str) -> str:
         t = c.short(dtype)
-        self.need(c.scalar_helper(name, t, c.is_signed(dtype), c.bits_of(dtype)))
+        self.need(c.scalar_helper(name, t))
         return f"mg_{name}_{t}({', '.join(arguments)})"
 
     def convert(self, x: str, source: DType, target: DType) -> str:

@@ -1,8 +1,8 @@
-"""The C renderer's own mathematics: exp, log, sin, ... as C text, for one number or for vectors of any width.
+"""The functions that rendered C calls: exp, log, sin, max, ... as C text, for one number or for vectors of any width.
 
 In: pairs such as ("exp", "f32x16"). Out: C text that defines them and all that they call, each once, callees first.
 No headers and no math library are needed, only GNU vector extensions (clang >= 15, gcc >= 12, a 64-bit target).
-Every function is within 2 units in the last place of the true result over the whole range, denormal arguments and
+The mathematics is within 2 units in the last place of the true result over the whole range, denormal arguments and
 results included, and right on NaN, infinities and signed zeros. The compiler may fuse `a * b + c` or not: products
 that must be exact have few enough bits to be so either way. Rounding is to nearest; no -ffast-math.
 
@@ -15,26 +15,21 @@ typedef float f32x16 __attribute__((vector_size(64)));
 ('mg_exp_f32x16', 'mg_f32_to_bf16x16')
 >>> print(math_source([("bf16_to_f32", "f32x16")]))
 #define MG_INLINE static inline __attribute__((always_inline))
-MG_INLINE f32x16 mg_from_bits_f32x16(u32x16 bits) {
-    return (f32x16)bits;
-}
-MG_INLINE u32x16 mg_widen_f32x16(u16x16 x) {
-    return __builtin_convertvector(x, u32x16);
-}
-MG_INLINE f32x16 mg_bf16_to_f32x16(u16x16 h) {
-    return mg_from_bits_f32x16(mg_widen_f32x16(h) << 16);
-}
+MG_INLINE f32x16 mg_from_bits_f32x16(u32x16 bits) { return (f32x16)bits; }
+MG_INLINE u32x16 mg_widen_f32x16(u16x16 x) { return __builtin_convertvector(x, u32x16); }
+MG_INLINE f32x16 mg_bf16_to_f32x16(u16x16 h) { return mg_from_bits_f32x16(mg_widen_f32x16(h) << 16); }
 <BLANKLINE>
 
-The functions themselves are templates: `mathlib_text`, which also says how the coefficients were found.
+The functions themselves are templates: `functions.h`. `mathlib_numbers` says how the coefficients were found.
 """
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
-from minigrad.renderer.mathlib_text import COEFFICIENTS, CONSTANTS, SHARED_CONSTANTS, TEMPLATES
+from .mathlib_numbers import COEFFICIENTS, CONSTANTS, SHARED_CONSTANTS
 
 # Functions of the renderer's ops, and conversions between float32 and 16-bit floats held as unsigned shorts.
 FUNCTIONS = ("exp", "exp2", "log", "log2", "sin", "cos", "tanh", "erf")
@@ -44,9 +39,19 @@ SCALARS = {"f32": "float", "f64": "double", "i8": "signed char", "u8": "unsigned
            "u16": "unsigned short", "i32": "int", "u32": "unsigned", "i64": "long", "u64": "unsigned long",
            "f16": "_Float16", "bf16": "__bf16"}
 BYTES = {name: int(name.lstrip("bfiu")) // 8 for name in SCALARS}
+KINDS = {"f": "float", "b": "float", "i": "signed", "u": "unsigned"}
+
+# name -> variant -> text
+TEMPLATES: dict[str, dict[str, str]] = {}
+for _heading, _text in re.findall(r"^//! (.+)\n((?:.+\n)+)",
+                                  Path(__file__).with_name("functions.h").read_text(), re.MULTILINE):
+    _name, _, _variant = _heading.partition(" ")
+    TEMPLATES.setdefault(_name, {})[_variant] = _text.strip("\n")
 
 CALL = re.compile(rf"\b({'|'.join(TEMPLATES)})\(")
+VECTOR = re.compile(r"\b[fiu]\d+x\d+(?=u?\b)")
 INLINE = "#define MG_INLINE static inline __attribute__((always_inline))\n"
+WITHOUT_TYPE = ("reduce_huge", "lanes")     # one for all types
 # The lanes of a where the mask is set, else of b. Written as logic on bits it is no masked instruction to the compiler.
 SELECT = """\
 #ifdef __clang__
@@ -72,8 +77,8 @@ def vector_typedefs(types: Iterable[str]) -> str:
 
 def function_name(function: str, type_name: str) -> str:
     """The C name of a function: mg_exp_f32x16, and of a conversion: mg_f16_to_f32x16, mg_f32_to_f16x16."""
-    if function == "reduce_huge":
-        return "mg_reduce_huge"
+    if function in WITHOUT_TYPE:
+        return f"mg_{function}"
     if function in CONVERSIONS:
         lanes = _split(type_name)[1]
         return f"mg_{function}" + (f"x{lanes}" if lanes > 1 else "")
@@ -84,68 +89,78 @@ def math_source(functions: Iterable[tuple[str, str]]) -> str:
     """C text that defines each (function, type), and before it what it calls; each once.
 
     function: one of FUNCTIONS, or of CONVERSIONS (there the type is the float32 side's: "f32" or "f32x16", the other
-    side is unsigned short or "u16x16"). type: "f32", "f64", or a vector of them, such as "f32x16" or "f64x4".
-    ValueError: an unknown function, type, or a conversion of a type that is not float32.
+    side is unsigned short or "u16x16"), or another one of `functions.h`. type: "f32", "f64", or a vector of them, such
+    as "f32x16" or "f64x4". ValueError: an unknown function, type, or one that the function has no form for.
     """
-    texts: dict[str, str] = {}
-    for function, type_name in functions:
-        _emit(function, type_name, texts)
-    select = SELECT if any("MG_SELECT" in text for text in texts.values()) else ""
-    return INLINE + select + "".join(text + "\n" for text in texts.values())
+    texts = "".join(f"{text}\n" for text in dict.fromkeys(t for pair in functions for t in texts_of(*pair)))
+    return INLINE + (SELECT if "MG_SELECT" in texts else "") + texts
 
 
 def math_types(functions: Iterable[tuple[str, str]]) -> list[str]:
     """The vector types that `math_source` of the same functions uses, sorted."""
-    return sorted(set(re.findall(r"\b[fiu]\d+x\d+\b", math_source(functions))))
-
-
-def _emit(function: str, type_name: str, texts: dict[str, str]) -> None:
-    """Put a function and its callees, which come first, into `texts` by C name. Calls are at most six deep."""
-    name = function_name(function, type_name)
-    if name in texts:
-        return
-    text, callees = _function(function, type_name)
-    for callee in callees:
-        _emit(callee, type_name, texts)
-    texts[name] = text
+    return sorted(set(VECTOR.findall(math_source(functions))))
 
 
 @functools.cache
-def _function(function: str, type_name: str) -> tuple[str, tuple[str, ...]]:
-    """A function's C text, and the templates it calls."""
-    precision, lanes = _split(type_name)
-    template = TEMPLATES.get(function)
-    if template is None:
+def types_of(function: str, type_name: str) -> tuple[str, ...]:
+    """The vector types in a function's text and in those of what it calls, sorted."""
+    return tuple(math_types([(function, type_name)]))
+
+
+@functools.cache
+def texts_of(function: str, type_name: str) -> tuple[str, ...]:
+    """A function's C text, behind those of what it calls."""
+    if function in WITHOUT_TYPE:
+        type_name = "f64"
+    scalar, lanes = _split(type_name)
+    variants = TEMPLATES.get(function)
+    if variants is None:
         raise ValueError(f"math_source: unknown function {function!r}; known: {', '.join(FUNCTIONS + CONVERSIONS)}")
-    if precision not in COEFFICIENTS or (function in CONVERSIONS and precision != "f32"):
+    choices = (scalar, "vector", "") if lanes > 1 else (scalar, KINDS[scalar[0]], "scalar", "")
+    template = next((variants[choice] for choice in choices if choice in variants), None)
+    if template is None and lanes > 1:
+        one = texts_of(function, scalar)
+        arguments = [type_name] * (1 + one[-1].partition(")")[0].count(","))
+        name = function_name(function, type_name)
+        return *one, by_lane(name, type_name, arguments, function_name(function, scalar))
+    constants = {**SHARED_CONSTANTS, **CONSTANTS.get(scalar, {}), **_instructions(type_name)}
+    if template is None or (function in CONVERSIONS and scalar != "f32") or \
+            not constants.keys() >= set(re.findall(r"\$(\w+)", template)):
         raise ValueError(f"math_source: {function} has no form for type {type_name!r}")
-    if isinstance(template, dict):
-        template = template.get(precision) or template["vector" if lanes > 1 else "scalar"]
-    lines = _expand(template.strip("\n"), precision, type_name, lanes).split("\n")
+    lines = _expand(template, constants, scalar, type_name, lanes).split("\n")
     callees: dict[str, None] = {}
     for number, line in enumerate(lines):
         code, slashes, comment = line.partition("//")  # a comment may speak of cos(x)
         callees.update(dict.fromkeys(CALL.findall(code)))
         lines[number] = CALL.sub(lambda call: function_name(call[1], type_name) + "(", code) + slashes + comment
     callees.pop(function, None)
-    return "\n".join(lines), tuple(callees)
+    return *dict.fromkeys(text for callee in callees for text in texts_of(callee, type_name)), "\n".join(lines)
 
 
-def _expand(text: str, precision: str, type_name: str, lanes: int) -> str:
+def by_lane(name: str, result: str, arguments: Sequence[str], scalar_name: str) -> str:
+    """A function of vectors that calls another one for each lane."""
+    given = ", ".join(f"{kind} {x}" for kind, x in zip(arguments, "abc"))
+    lane = ", ".join(f"{x}[i]" for _, x in zip(arguments, "abc"))
+    return (f"MG_INLINE {result} {name}({given}) {{\n    {result} r;\n"
+            f"    for (int i = 0; i < {_split(result)[1]}; i++) r[i] = {scalar_name}({lane});\n    return r;\n}}")
+
+
+def _expand(text: str, constants: Mapping[str, str], scalar: str, type_name: str, lanes: int) -> str:
     """A template with its polynomials, constants, literals and type names filled in."""
-    text = re.sub(r"^(?=[TDUHI] |int )", "MG_INLINE ", text, count=1, flags=re.MULTILINE)
-    text = re.sub(r"^( +)@polynomial (\w+) (\w+) (\w+)$", lambda line: _horner(line, precision), text,
+    text = re.sub(r"^(?=[TDUHI] |int |void )", "MG_INLINE ", text, count=1, flags=re.MULTILINE)
+    text = re.sub(r"^( +)@polynomial (\w+) (\w+) (\w+)$", lambda line: _horner(line, scalar), text,
                   flags=re.MULTILINE)
-    constants = {**CONSTANTS[precision], **_scale_instruction(type_name)}
-    text = re.sub(r"\$(\w+)", lambda name: constants.get(name[1], name[0]), text)
-    if precision == "f32":
+    own = CONSTANTS.get(scalar, {}) | _instructions(type_name)
+    text = re.sub(r"\$(\w+)", lambda name: own.get(name[1], name[0]), text)
+    if scalar == "f32":
         text = re.sub(r"(?<![\w.])\d+\.\d+(?:e[-+]?\d+)?(?![\w.])", r"\g<0>f", text)
-    text = re.sub(r"\$(\w+)", lambda name: SHARED_CONSTANTS[name[1]], text)
-    bits = precision[1:]
+    text = re.sub(r"\$(\w+)", lambda name: constants[name[1]], text)
+    bits = scalar.lstrip("bfiu")
     width = f"x{lanes}" if lanes > 1 else ""
-    names = {"T": precision + width, "I": f"i{bits}{width}", "U": f"u{bits}{width}", "D": "f64" + width,
-             "H": "u16" + width, "REAL": precision, "INT": "i" + bits, "LANES": str(lanes)}
-    return re.sub(r"\b(T|I|U|D|H|REAL|INT|LANES)\b", lambda word: SCALARS.get(names[word[1]], names[word[1]]), text)
+    names = {"T": type_name, "I": f"i{bits}{width}", "U": f"u{bits}{width}", "D": "f64" + width, "H": "u16" + width,
+             "M": "i32" + width, "TU": type_name + "u", "REAL": scalar, "INT": "i" + bits, "LANES": str(lanes),
+             "BITS": bits}
+    return re.sub(rf"\b({'|'.join(names)})\b", lambda word: SCALARS.get(names[word[1]], names[word[1]]), text)
 
 
 def _horner(line: re.Match[str], precision: str) -> str:
@@ -159,17 +174,26 @@ def _horner(line: re.Match[str], precision: str) -> str:
     return "\n".join(indent + "  ".join(steps[at:at + 3]) for at in range(0, len(steps), 3)).replace("+ -", "- ")
 
 
-def _scale_instruction(type_name: str) -> dict[str, str]:
-    """What AVX-512 has instead of `scale`'s arithmetic: one instruction for each of some vector types."""
-    forms = {"f32x4": ("ps128", "VL"), "f32x8": ("ps256", "VL"), "f32x16": ("ps512", "F"),
-             "f64x2": ("pd128", "VL"), "f64x4": ("pd256", "VL"), "f64x8": ("pd512", "F")}
-    if type_name not in forms:
-        return {"SCALE_INSTRUCTION": "", "SCALE_END": ""}
-    suffix, feature = forms[type_name]
-    rounding = ", 4" if feature == "F" else ""  # 4: as the processor is set
-    return {"SCALE_INSTRUCTION": f"\n#ifdef __AVX512{feature}__\n"
-                                 f"    return __builtin_ia32_scalef{suffix}_mask(p, n, p, -1{rounding});\n#else",
-            "SCALE_END": "\n#endif"}
+def _instructions(type_name: str) -> dict[str, str]:
+    """What AVX-512 has instead of the text of `scale`, `load` and `store`: an instruction for some vector types."""
+    scales = {"f32x4": ("ps128", "VL"), "f32x8": ("ps256", "VL"), "f32x16": ("ps512", "F"),
+              "f64x2": ("pd128", "VL"), "f64x4": ("pd256", "VL"), "f64x8": ("pd512", "F")}
+    found = dict.fromkeys(("SCALE_INSTRUCTION", "SCALE_END", "LOAD_INSTRUCTION", "STORE_INSTRUCTION", "MASK_END"), "")
+    if type_name in scales:
+        suffix, feature = scales[type_name]
+        rounding = ", 4" if feature == "F" else ""  # 4: as the processor is set
+        found |= {"SCALE_INSTRUCTION": f"\n#ifdef __AVX512{feature}__\n"
+                                       f"    return __builtin_ia32_scalef{suffix}_mask(p, n, p, -1{rounding});\n#else",
+                  "SCALE_END": "\n#endif"}
+    if type_name in ("f32x16", "i32x16", "u32x16"):
+        kind, load, store = ("f32x16", "loadups", "storeups") if type_name[0] == "f" else (
+            "i32x16", "loaddqusi", "storedqusi")
+        found |= {"LOAD_INSTRUCTION": "\n#ifdef __AVX512F__\n    return "
+                  f"(T)__builtin_ia32_{load}512_mask((const void *)p, ({kind}){{}}, lanes(first, end));\n#else",
+                  "STORE_INSTRUCTION": "\n#ifdef __AVX512F__\n    "
+                  f"__builtin_ia32_{store}512_mask((void *)p, ({kind})v, lanes(first, end));\n#else",
+                  "MASK_END": "\n#endif"}
+    return found
 
 
 def _split(type_name: str) -> tuple[str, int]:

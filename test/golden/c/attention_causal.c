@@ -7,29 +7,12 @@
 // workspace 4160, threads 2
 static inline long imax(long a, long b) { return a > b ? a : b; }
 static inline long imin(long a, long b) { return a < b ? a : b; }
-static inline float mg_max_f32(float a, float b) {
-  return a > b || a != a ? a : b;
-}
 #define MG_INLINE static inline __attribute__((always_inline))
-#ifdef __clang__
-#define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
-#define MG_SELECT(m, a, b) ({ typedef MG_OF(m) mg_mask; typedef MG_OF(a) mg_value; \
-    (__typeof__(a))((mg_mask)(m) ? (mg_value)(a) : (mg_value)(b)); })
-#else
-#define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
-#endif
-MG_INLINE float mg_select_f32(int mask, float yes, float no) {
-    return mask ? yes : no;
-}
-MG_INLINE float mg_splat_f32(float x) {
-    return x;
-}
-MG_INLINE unsigned mg_bits_f32(float x) {
-    return ((union { float x; unsigned bits; }){x}).bits;
-}
-MG_INLINE float mg_from_bits_f32(unsigned bits) {
-    return ((union { unsigned bits; float x; }){bits}).x;
-}
+MG_INLINE float mg_max_f32(float a, float b) { return a > b || a != a ? a : b; }
+MG_INLINE float mg_select_f32(int mask, float yes, float no) { return mask ? yes : no; }
+MG_INLINE float mg_splat_f32(float x) { return x; }
+MG_INLINE unsigned mg_bits_f32(float x) { return ((union { float x; unsigned bits; }){x}).bits; }
+MG_INLINE float mg_from_bits_f32(unsigned bits) { return ((union { unsigned bits; float x; }){bits}).x; }
 // p * 2^n for a whole n, rounded once; too large is infinite, too small is denormal or 0.
 MG_INLINE float mg_scale_f32(float p, float n) {
     int exponent = (int)(mg_bits_f32(n + 12582912.0f) - 0x4b400000u);

@@ -5,17 +5,14 @@ typedef unsigned char u8x16 __attribute__((vector_size(16)));
 typedef u8x16 u8x16u __attribute__((aligned(1)));
 typedef int i32x16 __attribute__((vector_size(64)));
 typedef i32x16 i32x16u __attribute__((aligned(4)));
+#define MG_INLINE static inline __attribute__((always_inline))
+MG_INLINE u8x16 mg_load_u8x16(const unsigned char *p, long first, long end) {
+    u8x16 v = {};
+    for (int i = 0; i < 16; i++) if (i >= first && i < end) v[i] = p[i];
+    return v;
+}
 typedef signed char i8x16 __attribute__((vector_size(16)));
 typedef i8x16 i8x16u __attribute__((aligned(1)));
-static inline unsigned short mg_lanes(long first, long end) {
-  unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
-  return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
-}
-static inline u8x16 mg_load_u8x16(const unsigned char *p, long first, long end) {
-  u8x16 v = {};
-  for (int i = 0; i < 16; i++) if (i >= first && i < end) v[i] = p[i];
-  return v;
-}
 #ifdef __clang__
 #define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
 #define MG_SELECT(m, a, b) ({ typedef MG_OF(m) mg_mask; typedef MG_OF(a) mg_value; \
@@ -23,13 +20,13 @@ static inline u8x16 mg_load_u8x16(const unsigned char *p, long first, long end) 
 #else
 #define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
 #endif
-static inline u8x16 mg_max_u8x16(u8x16 a, u8x16 b) {
-  i8x16 first = (a > b) | (a != a);
-  return MG_SELECT(first, a, b);
+MG_INLINE u8x16 mg_max_u8x16(u8x16 a, u8x16 b) {
+    i8x16 first = (a > b) | (a != a);
+    return MG_SELECT(first, a, b);
 }
-static inline u8x16 mg_where_u8x16(i32x16 m, u8x16 a, u8x16 b) {
-  i8x16 k = __builtin_convertvector(m, i8x16);
-  return MG_SELECT(k, a, b);
+MG_INLINE u8x16 mg_where_u8x16(i32x16 mask, u8x16 a, u8x16 b) {
+    i8x16 wide = __builtin_convertvector(mask, i8x16);
+    return MG_SELECT(wide, a, b);
 }
 typedef unsigned char u8x8 __attribute__((vector_size(8)));
 typedef u8x8 u8x8u __attribute__((aligned(1)));

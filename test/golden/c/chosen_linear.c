@@ -17,7 +17,14 @@ typedef float f32x16 __attribute__((vector_size(64)));
 typedef f32x16 f32x16u __attribute__((aligned(4)));
 typedef float f32x8 __attribute__((vector_size(32)));
 typedef f32x8 f32x8u __attribute__((aligned(4)));
+typedef int i32x16 __attribute__((vector_size(64)));
+typedef i32x16 i32x16u __attribute__((aligned(4)));
+typedef unsigned u32x16 __attribute__((vector_size(64)));
+typedef u32x16 u32x16u __attribute__((aligned(4)));
 #define MG_INLINE static inline __attribute__((always_inline))
+MG_INLINE f32x16 mg_from_bits_f32x16(u32x16 bits) { return (f32x16)bits; }
+MG_INLINE u32x16 mg_bits_f32x16(f32x16 x) { return (u32x16)x; }
+MG_INLINE f32x16 mg_abs_f32x16(f32x16 x) { return mg_from_bits_f32x16(mg_bits_f32x16(x) & 0x7fffffffu); }
 #ifdef __clang__
 #define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
 #define MG_SELECT(m, a, b) ({ typedef MG_OF(m) mg_mask; typedef MG_OF(a) mg_value; \
@@ -25,25 +32,8 @@ typedef f32x8 f32x8u __attribute__((aligned(4)));
 #else
 #define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
 #endif
-typedef int i32x16 __attribute__((vector_size(64)));
-typedef i32x16 i32x16u __attribute__((aligned(4)));
-typedef unsigned u32x16 __attribute__((vector_size(64)));
-typedef u32x16 u32x16u __attribute__((aligned(4)));
-MG_INLINE f32x16 mg_from_bits_f32x16(u32x16 bits) {
-    return (f32x16)bits;
-}
-MG_INLINE u32x16 mg_bits_f32x16(f32x16 x) {
-    return (u32x16)x;
-}
-MG_INLINE f32x16 mg_abs_f32x16(f32x16 x) {
-    return mg_from_bits_f32x16(mg_bits_f32x16(x) & 0x7fffffffu);
-}
-MG_INLINE f32x16 mg_select_f32x16(i32x16 mask, f32x16 yes, f32x16 no) {
-    return MG_SELECT(mask, yes, no);
-}
-MG_INLINE f32x16 mg_splat_f32x16(float x) {
-    return (f32x16){0} + x;
-}
+MG_INLINE f32x16 mg_select_f32x16(i32x16 mask, f32x16 yes, f32x16 no) { return MG_SELECT(mask, yes, no); }
+MG_INLINE f32x16 mg_splat_f32x16(float x) { return (f32x16){0} + x; }
 // p * 2^n for a whole n, rounded once; too large is infinite, too small is denormal or 0.
 MG_INLINE f32x16 mg_scale_f32x16(f32x16 p, f32x16 n) {
 #ifdef __AVX512F__

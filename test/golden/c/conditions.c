@@ -3,26 +3,33 @@
 // workspace 0, threads 1
 typedef unsigned char u8x16 __attribute__((vector_size(16)));
 typedef u8x16 u8x16u __attribute__((aligned(1)));
+#define MG_INLINE static inline __attribute__((always_inline))
+MG_INLINE u8x16 mg_load_u8x16(const unsigned char *p, long first, long end) {
+    u8x16 v = {};
+    for (int i = 0; i < 16; i++) if (i >= first && i < end) v[i] = p[i];
+    return v;
+}
 typedef signed char i8x16 __attribute__((vector_size(16)));
 typedef i8x16 i8x16u __attribute__((aligned(1)));
-static inline unsigned short mg_lanes(long first, long end) {
-  unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
-  return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
-}
-static inline u8x16 mg_load_u8x16(const unsigned char *p, long first, long end) {
-  u8x16 v = {};
-  for (int i = 0; i < 16; i++) if (i >= first && i < end) v[i] = p[i];
-  return v;
-}
 typedef int i32x16 __attribute__((vector_size(64)));
 typedef i32x16 i32x16u __attribute__((aligned(4)));
 typedef float f32x16 __attribute__((vector_size(64)));
 typedef f32x16 f32x16u __attribute__((aligned(4)));
-static inline f32x16 mg_load_f32x16(const float *p, long first, long end) {
-  return (f32x16)__builtin_ia32_loadups512_mask((const void *)p, (f32x16){}, mg_lanes(first, end));
+MG_INLINE unsigned short mg_lanes(long first, long end) {
+    unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
+    return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
 }
-static inline void mg_store_u8x16(unsigned char *p, long first, long end, u8x16 v) {
-  for (int i = 0; i < 16; i++) if (i >= first && i < end) p[i] = v[i];
+MG_INLINE f32x16 mg_load_f32x16(const float *p, long first, long end) {
+#ifdef __AVX512F__
+    return (f32x16)__builtin_ia32_loadups512_mask((const void *)p, (f32x16){}, mg_lanes(first, end));
+#else
+    f32x16 v = {};
+    for (int i = 0; i < 16; i++) if (i >= first && i < end) v[i] = p[i];
+    return v;
+#endif
+}
+MG_INLINE void mg_store_u8x16(unsigned char *p, long first, long end, u8x16 v) {
+    for (int i = 0; i < 16; i++) if (i >= first && i < end) p[i] = v[i];
 }
 void reduce_5_18_18(void *const *buffers, const long *variables, long lo, long hi, char *workspace) {
   unsigned char *restrict data0 = buffers[0];  // 5x18

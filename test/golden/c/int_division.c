@@ -1,13 +1,15 @@
 // workspace 0, threads 1
-static inline int mg_floormod_i32(int a, int b) {
-  if (b == 0 || b == -1) return 0;
-  int r = a % b;
-  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+#define MG_INLINE static inline __attribute__((always_inline))
+MG_INLINE int mg_floormod_i32(int a, int b) {
+    if (b == 0 || b == -1) return 0;
+    int r = a % b;
+    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
-static inline int mg_floordiv_i32(int a, int b) {
-  if (b == 0) return 0; if (b == -1) return (int)(0 - (unsigned)a);
-  int q = a / b;
-  return q - ((a % b != 0) & ((a < 0) != (b < 0)));
+MG_INLINE int mg_floordiv_i32(int a, int b) {
+    if (b == 0) return 0;
+    if (b == -1) return (int)(0 - (unsigned)a);
+    int q = a / b;
+    return q - ((a % b != 0) & ((a < 0) != (b < 0)));
 }
 void elementwise_4_21(void *const *buffers, const long *variables, long lo, long hi, char *workspace) {
   int *restrict data0 = buffers[0];  // 4x21

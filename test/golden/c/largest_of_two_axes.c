@@ -1,8 +1,7 @@
 // Unroll(range='r0_0')
 // workspace 0, threads 1
-static inline float mg_max_f32(float a, float b) {
-  return a > b || a != a ? a : b;
-}
+#define MG_INLINE static inline __attribute__((always_inline))
+MG_INLINE float mg_max_f32(float a, float b) { return a > b || a != a ? a : b; }
 void reduce_6_4_35(void *const *buffers, const long *variables, long lo, long hi, char *workspace) {
   float *restrict data0 = buffers[0];  // 1x6x1
   const float *restrict data1 = buffers[1];  // 4x6x35

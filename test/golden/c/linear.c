@@ -6,12 +6,19 @@ typedef float f32x16 __attribute__((vector_size(64)));
 typedef f32x16 f32x16u __attribute__((aligned(4)));
 typedef int i32x16 __attribute__((vector_size(64)));
 typedef i32x16 i32x16u __attribute__((aligned(4)));
-static inline unsigned short mg_lanes(long first, long end) {
-  unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
-  return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
+#define MG_INLINE static inline __attribute__((always_inline))
+MG_INLINE unsigned short mg_lanes(long first, long end) {
+    unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
+    return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
 }
-static inline f32x16 mg_load_f32x16(const float *p, long first, long end) {
-  return (f32x16)__builtin_ia32_loadups512_mask((const void *)p, (f32x16){}, mg_lanes(first, end));
+MG_INLINE f32x16 mg_load_f32x16(const float *p, long first, long end) {
+#ifdef __AVX512F__
+    return (f32x16)__builtin_ia32_loadups512_mask((const void *)p, (f32x16){}, mg_lanes(first, end));
+#else
+    f32x16 v = {};
+    for (int i = 0; i < 16; i++) if (i >= first && i < end) v[i] = p[i];
+    return v;
+#endif
 }
 #ifdef __clang__
 #define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
@@ -20,9 +27,9 @@ static inline f32x16 mg_load_f32x16(const float *p, long first, long end) {
 #else
 #define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
 #endif
-static inline f32x16 mg_where_f32x16(i32x16 m, f32x16 a, f32x16 b) {
-  i32x16 k = m;
-  return MG_SELECT(k, a, b);
+MG_INLINE f32x16 mg_where_f32x16(i32x16 mask, f32x16 a, f32x16 b) {
+    i32x16 wide = __builtin_convertvector(mask, i32x16);
+    return MG_SELECT(wide, a, b);
 }
 typedef float f32x8 __attribute__((vector_size(32)));
 typedef f32x8 f32x8u __attribute__((aligned(4)));
@@ -40,22 +47,11 @@ static inline float mg_add_lanes_f32x16(f32x16 v) {
   float a = s2[0], b = s2[1];
   return a + b;
 }
-#define MG_INLINE static inline __attribute__((always_inline))
-MG_INLINE float mg_from_bits_f32(unsigned bits) {
-    return ((union { unsigned bits; float x; }){bits}).x;
-}
-MG_INLINE unsigned mg_bits_f32(float x) {
-    return ((union { float x; unsigned bits; }){x}).bits;
-}
-MG_INLINE float mg_abs_f32(float x) {
-    return mg_from_bits_f32(mg_bits_f32(x) & 0x7fffffffu);
-}
-MG_INLINE float mg_select_f32(int mask, float yes, float no) {
-    return mask ? yes : no;
-}
-MG_INLINE float mg_splat_f32(float x) {
-    return x;
-}
+MG_INLINE float mg_from_bits_f32(unsigned bits) { return ((union { unsigned bits; float x; }){bits}).x; }
+MG_INLINE unsigned mg_bits_f32(float x) { return ((union { float x; unsigned bits; }){x}).bits; }
+MG_INLINE float mg_abs_f32(float x) { return mg_from_bits_f32(mg_bits_f32(x) & 0x7fffffffu); }
+MG_INLINE float mg_select_f32(int mask, float yes, float no) { return mask ? yes : no; }
+MG_INLINE float mg_splat_f32(float x) { return x; }
 // p * 2^n for a whole n, rounded once; too large is infinite, too small is denormal or 0.
 MG_INLINE float mg_scale_f32(float p, float n) {
     int exponent = (int)(mg_bits_f32(n + 12582912.0f) - 0x4b400000u);

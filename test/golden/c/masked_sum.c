@@ -5,12 +5,19 @@ typedef float f32x16 __attribute__((vector_size(64)));
 typedef f32x16 f32x16u __attribute__((aligned(4)));
 typedef int i32x16 __attribute__((vector_size(64)));
 typedef i32x16 i32x16u __attribute__((aligned(4)));
-static inline unsigned short mg_lanes(long first, long end) {
-  unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
-  return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
+#define MG_INLINE static inline __attribute__((always_inline))
+MG_INLINE unsigned short mg_lanes(long first, long end) {
+    unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
+    return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
 }
-static inline f32x16 mg_load_f32x16(const float *p, long first, long end) {
-  return (f32x16)__builtin_ia32_loadups512_mask((const void *)p, (f32x16){}, mg_lanes(first, end));
+MG_INLINE f32x16 mg_load_f32x16(const float *p, long first, long end) {
+#ifdef __AVX512F__
+    return (f32x16)__builtin_ia32_loadups512_mask((const void *)p, (f32x16){}, mg_lanes(first, end));
+#else
+    f32x16 v = {};
+    for (int i = 0; i < 16; i++) if (i >= first && i < end) v[i] = p[i];
+    return v;
+#endif
 }
 #ifdef __clang__
 #define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
@@ -19,12 +26,16 @@ static inline f32x16 mg_load_f32x16(const float *p, long first, long end) {
 #else
 #define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
 #endif
-static inline f32x16 mg_where_f32x16(i32x16 m, f32x16 a, f32x16 b) {
-  i32x16 k = m;
-  return MG_SELECT(k, a, b);
+MG_INLINE f32x16 mg_where_f32x16(i32x16 mask, f32x16 a, f32x16 b) {
+    i32x16 wide = __builtin_convertvector(mask, i32x16);
+    return MG_SELECT(wide, a, b);
 }
-static inline void mg_store_f32x16(float *p, long first, long end, f32x16 v) {
-  __builtin_ia32_storeups512_mask((void *)p, (f32x16)v, mg_lanes(first, end));
+MG_INLINE void mg_store_f32x16(float *p, long first, long end, f32x16 v) {
+#ifdef __AVX512F__
+    __builtin_ia32_storeups512_mask((void *)p, (f32x16)v, mg_lanes(first, end));
+#else
+    for (int i = 0; i < 16; i++) if (i >= first && i < end) p[i] = v[i];
+#endif
 }
 void reduce_4_39_3(void *const *buffers, const long *variables, long lo, long hi, char *workspace) {
   float *restrict data0 = buffers[0];  // 4x1x39

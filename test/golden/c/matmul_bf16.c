@@ -7,20 +7,17 @@ typedef int i32x16 __attribute__((vector_size(64)));
 typedef i32x16 i32x16u __attribute__((aligned(4)));
 typedef unsigned short u16x16 __attribute__((vector_size(32)));
 typedef u16x16 u16x16u __attribute__((aligned(2)));
-typedef short i16x16 __attribute__((vector_size(32)));
-typedef i16x16 i16x16u __attribute__((aligned(2)));
-static inline unsigned short mg_lanes(long first, long end) {
-  unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
-  return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
-}
-static inline u16x16 mg_load_u16x16(const unsigned short *p, long first, long end) {
-  u16x16 v = {};
-  for (int i = 0; i < 16; i++) if (i >= first && i < end) v[i] = p[i];
-  return v;
+#define MG_INLINE static inline __attribute__((always_inline))
+MG_INLINE u16x16 mg_load_u16x16(const unsigned short *p, long first, long end) {
+    u16x16 v = {};
+    for (int i = 0; i < 16; i++) if (i >= first && i < end) v[i] = p[i];
+    return v;
 }
 typedef unsigned u32x16 __attribute__((vector_size(64)));
 typedef u32x16 u32x16u __attribute__((aligned(4)));
-#define MG_INLINE static inline __attribute__((always_inline))
+MG_INLINE f32x16 mg_from_bits_f32x16(u32x16 bits) { return (f32x16)bits; }
+MG_INLINE u32x16 mg_widen_f32x16(u16x16 x) { return __builtin_convertvector(x, u32x16); }
+MG_INLINE f32x16 mg_bf16_to_f32x16(u16x16 h) { return mg_from_bits_f32x16(mg_widen_f32x16(h) << 16); }
 #ifdef __clang__
 #define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
 #define MG_SELECT(m, a, b) ({ typedef MG_OF(m) mg_mask; typedef MG_OF(a) mg_value; \
@@ -28,18 +25,9 @@ typedef u32x16 u32x16u __attribute__((aligned(4)));
 #else
 #define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
 #endif
-MG_INLINE f32x16 mg_from_bits_f32x16(u32x16 bits) {
-    return (f32x16)bits;
-}
-MG_INLINE u32x16 mg_widen_f32x16(u16x16 x) {
-    return __builtin_convertvector(x, u32x16);
-}
-MG_INLINE f32x16 mg_bf16_to_f32x16(u16x16 h) {
-    return mg_from_bits_f32x16(mg_widen_f32x16(h) << 16);
-}
-static inline f32x16 mg_where_f32x16(i32x16 m, f32x16 a, f32x16 b) {
-  i32x16 k = m;
-  return MG_SELECT(k, a, b);
+MG_INLINE f32x16 mg_where_f32x16(i32x16 mask, f32x16 a, f32x16 b) {
+    i32x16 wide = __builtin_convertvector(mask, i32x16);
+    return MG_SELECT(wide, a, b);
 }
 typedef float f32x8 __attribute__((vector_size(32)));
 typedef f32x8 f32x8u __attribute__((aligned(4)));
@@ -57,15 +45,9 @@ static inline float mg_add_lanes_f32x16(f32x16 v) {
   float a = s2[0], b = s2[1];
   return a + b;
 }
-MG_INLINE unsigned mg_bits_f32(float x) {
-    return ((union { float x; unsigned bits; }){x}).bits;
-}
-MG_INLINE unsigned short mg_narrow_f32(unsigned x) {
-    return (unsigned short)x;
-}
-MG_INLINE unsigned mg_select_bits_f32(int mask, unsigned yes, unsigned no) {
-    return mask ? yes : no;
-}
+MG_INLINE unsigned mg_bits_f32(float x) { return ((union { float x; unsigned bits; }){x}).bits; }
+MG_INLINE unsigned short mg_narrow_f32(unsigned x) { return (unsigned short)x; }
+MG_INLINE unsigned mg_select_bits_f32(int mask, unsigned yes, unsigned no) { return mask ? yes : no; }
 MG_INLINE unsigned short mg_f32_to_bf16(float x) {
     unsigned rounded = (mg_bits_f32(x) + 0x7fffu + ((mg_bits_f32(x) >> 16) & 1u)) >> 16;  // to nearest, ties to even
     unsigned nan = (mg_bits_f32(x) >> 16) | 0x40u;

@@ -7,17 +7,14 @@ typedef double f64x8 __attribute__((vector_size(64)));
 typedef f64x8 f64x8u __attribute__((aligned(8)));
 typedef int i32x8 __attribute__((vector_size(32)));
 typedef i32x8 i32x8u __attribute__((aligned(4)));
+#define MG_INLINE static inline __attribute__((always_inline))
+MG_INLINE f64x8 mg_load_f64x8(const double *p, long first, long end) {
+    f64x8 v = {};
+    for (int i = 0; i < 8; i++) if (i >= first && i < end) v[i] = p[i];
+    return v;
+}
 typedef long i64x8 __attribute__((vector_size(64)));
 typedef i64x8 i64x8u __attribute__((aligned(8)));
-static inline unsigned short mg_lanes(long first, long end) {
-  unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
-  return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
-}
-static inline f64x8 mg_load_f64x8(const double *p, long first, long end) {
-  f64x8 v = {};
-  for (int i = 0; i < 8; i++) if (i >= first && i < end) v[i] = p[i];
-  return v;
-}
 #ifdef __clang__
 #define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
 #define MG_SELECT(m, a, b) ({ typedef MG_OF(m) mg_mask; typedef MG_OF(a) mg_value; \
@@ -25,9 +22,9 @@ static inline f64x8 mg_load_f64x8(const double *p, long first, long end) {
 #else
 #define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
 #endif
-static inline f64x8 mg_where_f64x8(i32x8 m, f64x8 a, f64x8 b) {
-  i64x8 k = __builtin_convertvector(m, i64x8);
-  return MG_SELECT(k, a, b);
+MG_INLINE f64x8 mg_where_f64x8(i32x8 mask, f64x8 a, f64x8 b) {
+    i64x8 wide = __builtin_convertvector(mask, i64x8);
+    return MG_SELECT(wide, a, b);
 }
 typedef double f64x4 __attribute__((vector_size(32)));
 typedef f64x4 f64x4u __attribute__((aligned(8)));
@@ -41,8 +38,8 @@ static inline double mg_add_lanes_f64x8(f64x8 v) {
   double a = s2[0], b = s2[1];
   return a + b;
 }
-static inline void mg_store_f64x8(double *p, long first, long end, f64x8 v) {
-  for (int i = 0; i < 8; i++) if (i >= first && i < end) p[i] = v[i];
+MG_INLINE void mg_store_f64x8(double *p, long first, long end, f64x8 v) {
+    for (int i = 0; i < 8; i++) if (i >= first && i < end) p[i] = v[i];
 }
 void reduce_6_22_22(void *const *buffers, const long *variables, long lo, long hi, char *workspace) {
   double *restrict data0 = buffers[0];  // 6x22

@@ -23,6 +23,7 @@ typedef float f32x16 __attribute__((vector_size(64)));
 typedef f32x16 f32x16u __attribute__((aligned(4)));
 typedef int i32x16 __attribute__((vector_size(64)));
 typedef i32x16 i32x16u __attribute__((aligned(4)));
+#define MG_INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
 #define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
 #define MG_SELECT(m, a, b) ({ typedef MG_OF(m) mg_mask; typedef MG_OF(a) mg_value; \
@@ -30,37 +31,35 @@ typedef i32x16 i32x16u __attribute__((aligned(4)));
 #else
 #define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
 #endif
-static inline f32x16 mg_max_f32x16(f32x16 a, f32x16 b) {
-  i32x16 first = (a > b) | (a != a);
-  return MG_SELECT(first, a, b);
+MG_INLINE f32x16 mg_max_f32x16(f32x16 a, f32x16 b) {
+    i32x16 first = (a > b) | (a != a);
+    return MG_SELECT(first, a, b);
 }
 typedef float f32x8 __attribute__((vector_size(32)));
 typedef f32x8 f32x8u __attribute__((aligned(4)));
-typedef float f32x4 __attribute__((vector_size(16)));
-typedef f32x4 f32x4u __attribute__((aligned(4)));
-typedef float f32x2 __attribute__((vector_size(8)));
-typedef f32x2 f32x2u __attribute__((aligned(4)));
 typedef int i32x8 __attribute__((vector_size(32)));
 typedef i32x8 i32x8u __attribute__((aligned(4)));
-static inline f32x8 mg_max_f32x8(f32x8 a, f32x8 b) {
-  i32x8 first = (a > b) | (a != a);
-  return MG_SELECT(first, a, b);
+MG_INLINE f32x8 mg_max_f32x8(f32x8 a, f32x8 b) {
+    i32x8 first = (a > b) | (a != a);
+    return MG_SELECT(first, a, b);
 }
+typedef float f32x4 __attribute__((vector_size(16)));
+typedef f32x4 f32x4u __attribute__((aligned(4)));
 typedef int i32x4 __attribute__((vector_size(16)));
 typedef i32x4 i32x4u __attribute__((aligned(4)));
-static inline f32x4 mg_max_f32x4(f32x4 a, f32x4 b) {
-  i32x4 first = (a > b) | (a != a);
-  return MG_SELECT(first, a, b);
+MG_INLINE f32x4 mg_max_f32x4(f32x4 a, f32x4 b) {
+    i32x4 first = (a > b) | (a != a);
+    return MG_SELECT(first, a, b);
 }
+typedef float f32x2 __attribute__((vector_size(8)));
+typedef f32x2 f32x2u __attribute__((aligned(4)));
 typedef int i32x2 __attribute__((vector_size(8)));
 typedef i32x2 i32x2u __attribute__((aligned(4)));
-static inline f32x2 mg_max_f32x2(f32x2 a, f32x2 b) {
-  i32x2 first = (a > b) | (a != a);
-  return MG_SELECT(first, a, b);
+MG_INLINE f32x2 mg_max_f32x2(f32x2 a, f32x2 b) {
+    i32x2 first = (a > b) | (a != a);
+    return MG_SELECT(first, a, b);
 }
-static inline float mg_max_f32(float a, float b) {
-  return a > b || a != a ? a : b;
-}
+MG_INLINE float mg_max_f32(float a, float b) { return a > b || a != a ? a : b; }
 static inline float mg_max_lanes_f32x16(f32x16 v) {
   f32x8 l8 = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7), h8 = __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
   f32x8 s8 = mg_max_f32x8(l8, h8);
@@ -71,21 +70,12 @@ static inline float mg_max_lanes_f32x16(f32x16 v) {
   float a = s2[0], b = s2[1];
   return mg_max_f32(a, b);
 }
-#define MG_INLINE static inline __attribute__((always_inline))
 typedef unsigned u32x16 __attribute__((vector_size(64)));
 typedef u32x16 u32x16u __attribute__((aligned(4)));
-MG_INLINE f32x16 mg_select_f32x16(i32x16 mask, f32x16 yes, f32x16 no) {
-    return MG_SELECT(mask, yes, no);
-}
-MG_INLINE f32x16 mg_splat_f32x16(float x) {
-    return (f32x16){0} + x;
-}
-MG_INLINE u32x16 mg_bits_f32x16(f32x16 x) {
-    return (u32x16)x;
-}
-MG_INLINE f32x16 mg_from_bits_f32x16(u32x16 bits) {
-    return (f32x16)bits;
-}
+MG_INLINE f32x16 mg_select_f32x16(i32x16 mask, f32x16 yes, f32x16 no) { return MG_SELECT(mask, yes, no); }
+MG_INLINE f32x16 mg_splat_f32x16(float x) { return (f32x16){0} + x; }
+MG_INLINE u32x16 mg_bits_f32x16(f32x16 x) { return (u32x16)x; }
+MG_INLINE f32x16 mg_from_bits_f32x16(u32x16 bits) { return (f32x16)bits; }
 // p * 2^n for a whole n, rounded once; too large is infinite, too small is denormal or 0.
 MG_INLINE f32x16 mg_scale_f32x16(f32x16 p, f32x16 n) {
 #ifdef __AVX512F__

@@ -6,9 +6,10 @@
 // workspace 0, threads 1
 typedef float f32x16 __attribute__((vector_size(64)));
 typedef f32x16 f32x16u __attribute__((aligned(4)));
-static inline void mg_stream_f32x16(float *p, f32x16 v) {
-  if ((unsigned long)p % 64) *(f32x16u *)p = v;
-  else __builtin_nontemporal_store(v, (f32x16 *)p);
+#define MG_INLINE static inline __attribute__((always_inline))
+MG_INLINE void mg_stream_f32x16(float *p, f32x16 v) {
+    if ((unsigned long)p % sizeof(f32x16)) *(f32x16u *)p = v;
+    else __builtin_nontemporal_store(v, (f32x16 *)p);
 }
 void elementwise_4096(void *const *buffers, const long *variables, long lo, long hi, char *workspace) {
   float *restrict data0 = buffers[0];  // 4096

@@ -2,29 +2,12 @@
 // Peel(range='o1.0', at=-1)
 // Vector(range='o1.1')
 // workspace 0, threads 1
-static inline float mg_max_f32(float a, float b) {
-  return a > b || a != a ? a : b;
-}
 #define MG_INLINE static inline __attribute__((always_inline))
-#ifdef __clang__
-#define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
-#define MG_SELECT(m, a, b) ({ typedef MG_OF(m) mg_mask; typedef MG_OF(a) mg_value; \
-    (__typeof__(a))((mg_mask)(m) ? (mg_value)(a) : (mg_value)(b)); })
-#else
-#define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
-#endif
-MG_INLINE float mg_select_f32(int mask, float yes, float no) {
-    return mask ? yes : no;
-}
-MG_INLINE float mg_splat_f32(float x) {
-    return x;
-}
-MG_INLINE unsigned mg_bits_f32(float x) {
-    return ((union { float x; unsigned bits; }){x}).bits;
-}
-MG_INLINE float mg_from_bits_f32(unsigned bits) {
-    return ((union { unsigned bits; float x; }){bits}).x;
-}
+MG_INLINE float mg_max_f32(float a, float b) { return a > b || a != a ? a : b; }
+MG_INLINE float mg_select_f32(int mask, float yes, float no) { return mask ? yes : no; }
+MG_INLINE float mg_splat_f32(float x) { return x; }
+MG_INLINE unsigned mg_bits_f32(float x) { return ((union { float x; unsigned bits; }){x}).bits; }
+MG_INLINE float mg_from_bits_f32(unsigned bits) { return ((union { unsigned bits; float x; }){bits}).x; }
 // p * 2^n for a whole n, rounded once; too large is infinite, too small is denormal or 0.
 MG_INLINE float mg_scale_f32(float p, float n) {
     int exponent = (int)(mg_bits_f32(n + 12582912.0f) - 0x4b400000u);
@@ -48,18 +31,17 @@ typedef int i32x16 __attribute__((vector_size(64)));
 typedef i32x16 i32x16u __attribute__((aligned(4)));
 typedef unsigned u32x16 __attribute__((vector_size(64)));
 typedef u32x16 u32x16u __attribute__((aligned(4)));
-MG_INLINE f32x16 mg_select_f32x16(i32x16 mask, f32x16 yes, f32x16 no) {
-    return MG_SELECT(mask, yes, no);
-}
-MG_INLINE f32x16 mg_splat_f32x16(float x) {
-    return (f32x16){0} + x;
-}
-MG_INLINE u32x16 mg_bits_f32x16(f32x16 x) {
-    return (u32x16)x;
-}
-MG_INLINE f32x16 mg_from_bits_f32x16(u32x16 bits) {
-    return (f32x16)bits;
-}
+#ifdef __clang__
+#define MG_OF(x) __typeof__((x)[0]) __attribute__((ext_vector_type(sizeof(x) / sizeof((x)[0]))))
+#define MG_SELECT(m, a, b) ({ typedef MG_OF(m) mg_mask; typedef MG_OF(a) mg_value; \
+    (__typeof__(a))((mg_mask)(m) ? (mg_value)(a) : (mg_value)(b)); })
+#else
+#define MG_SELECT(m, a, b) ((__typeof__(a))(((m) & (__typeof__(m))(a)) | (~(m) & (__typeof__(m))(b))))
+#endif
+MG_INLINE f32x16 mg_select_f32x16(i32x16 mask, f32x16 yes, f32x16 no) { return MG_SELECT(mask, yes, no); }
+MG_INLINE f32x16 mg_splat_f32x16(float x) { return (f32x16){0} + x; }
+MG_INLINE u32x16 mg_bits_f32x16(f32x16 x) { return (u32x16)x; }
+MG_INLINE f32x16 mg_from_bits_f32x16(u32x16 bits) { return (f32x16)bits; }
 // p * 2^n for a whole n, rounded once; too large is infinite, too small is denormal or 0.
 MG_INLINE f32x16 mg_scale_f32x16(f32x16 p, f32x16 n) {
 #ifdef __AVX512F__
@@ -81,15 +63,25 @@ MG_INLINE f32x16 mg_exp_f32x16(f32x16 x) {
     p = p * r + 0.49999994f;
     return mg_scale_f32x16(p * (r * r) + r + 1.0f, n);
 }
-static inline unsigned short mg_lanes(long first, long end) {
-  unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
-  return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
+MG_INLINE unsigned short mg_lanes(long first, long end) {
+    unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
+    return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
 }
-static inline f32x16 mg_load_f32x16(const float *p, long first, long end) {
-  return (f32x16)__builtin_ia32_loadups512_mask((const void *)p, (f32x16){}, mg_lanes(first, end));
+MG_INLINE f32x16 mg_load_f32x16(const float *p, long first, long end) {
+#ifdef __AVX512F__
+    return (f32x16)__builtin_ia32_loadups512_mask((const void *)p, (f32x16){}, mg_lanes(first, end));
+#else
+    f32x16 v = {};
+    for (int i = 0; i < 16; i++) if (i >= first && i < end) v[i] = p[i];
+    return v;
+#endif
 }
-static inline void mg_store_f32x16(float *p, long first, long end, f32x16 v) {
-  __builtin_ia32_storeups512_mask((void *)p, (f32x16)v, mg_lanes(first, end));
+MG_INLINE void mg_store_f32x16(float *p, long first, long end, f32x16 v) {
+#ifdef __AVX512F__
+    __builtin_ia32_storeups512_mask((void *)p, (f32x16)v, mg_lanes(first, end));
+#else
+    for (int i = 0; i < 16; i++) if (i >= first && i < end) p[i] = v[i];
+#endif
 }
 void reduce_3_v40_v40(void *const *buffers, const long *variables, long lo, long hi, char *workspace) {
   float *restrict data0 = buffers[0];  // 3x40

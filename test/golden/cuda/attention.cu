@@ -2,9 +2,7 @@ static __device__ __forceinline__ int imax(int a, int b) { return a > b ? a : b;
 
 static __device__ __forceinline__ int imin(int a, int b) { return a < b ? a : b; }
 
-static __device__ __forceinline__ float mg_max_f32(float a, float b) {
-  return a > b || a != a ? a : b;
-}
+static __device__ __forceinline__ float mg_max_f32(float a, float b) { return a > b || a != a ? a : b; }
 
 extern "C" __global__ void __launch_bounds__(256) attention_2_100_32_32_100(float *__restrict__ data0, const float *__restrict__ data1, const float *__restrict__ data2, const float *__restrict__ data3) {
   __shared__ __align__(16) float scratch_p3[512];

@@ -1,6 +1,4 @@
-static __device__ __forceinline__ float mg_max_f32(float a, float b) {
-  return a > b || a != a ? a : b;
-}
+static __device__ __forceinline__ float mg_max_f32(float a, float b) { return a > b || a != a ? a : b; }
 
 extern "C" __global__ void __launch_bounds__(128) reduce_9_1000_1000(float *__restrict__ data0, const float *__restrict__ data1) {
   __shared__ __align__(16) float scratch_r0_1_parts_1[128];
