@@ -348,3 +348,63 @@ def test_a_step_costs_the_same_however_long_its_history_is() -> None:
             sys.setprofile(previous)
         calls.append(count)
     assert min(calls[30:]) < 1.2 * min(calls[5:10])
+
+
+# ---- values that change
+
+def test_looking_at_a_detached_value_keeps_the_history() -> None:
+    for look in (repr, lambda t: t.detach().numpy(), lambda t: t.detach()[1:].tolist()):
+        x = leaf([1.0, 2.0, 3.0])
+        y = x * 2
+        look(y)
+        (y * y).sum().backward()
+        assert x.grad.tolist() == [8, 16, 24]
+
+
+def test_changes_in_place_keep_what_gradients_need() -> None:
+    x = leaf([1.0, 2.0, 3.0])
+    y = (x * 2).realize()
+    square = (y * y).realize()  # its gradient needs y as it was
+    y *= x                      # 2x²
+    y[0] = y[1] * 10            # [20 x1², 2 x1², 2 x2²]
+    y.realize()
+    (square + y).sum().backward()
+    assert x.grad.tolist() == [8, 16 + 40 * 2 + 4 * 2, 24 + 4 * 3] and y.tolist() == [80, 8, 18]
+
+
+def test_views_of_tracked_values_change_together() -> None:
+    x, w = leaf([1.0, 2.0, 3.0]), leaf([5.0])
+    for realized in (False, True):
+        y = x * 2
+        if realized:
+            y.realize()
+        tail, kept = y[1:], y + 0
+        tail *= w                 # y is [2, 20, 30]
+        y += 1
+        assert y.tolist() == [3, 21, 31] and tail.tolist() == [21, 31] and kept.tolist() == [2, 4, 6]
+        x.grad = w.grad = None
+        (tail * tail).sum().backward()
+        assert x.grad.tolist() == [0, 2 * 21 * 10, 2 * 31 * 10] and w.grad.tolist() == [2 * 21 * 4 + 2 * 31 * 6]
+    total = Tensor.zeros(3, dtype="float64").contiguous()
+    total[1:][0] = w[0] * 2
+    assert total.requires_grad and total.tolist() == [0, 10, 0]
+
+
+def test_what_is_detached_writes_to_the_leaf_and_its_views_do_not() -> None:
+    x = leaf([1.0, 2.0, 3.0])
+    x.detach()[0] = 9
+    with no_grad():
+        tail = x[1:]
+        tail += 1
+    assert x.tolist() == [9, 3, 4] and x.is_leaf and x.requires_grad
+    with pytest.raises(RuntimeError, match="leaf"):
+        x[1:][0] = 5
+    (x * x).sum().backward()
+    assert x.grad.tolist() == [18, 6, 8] and tail.tolist() == [3, 4]
+
+
+def test_the_first_power_is_a_tensor_of_its_own() -> None:
+    x = Tensor([1.0, 2.0])
+    y = x ** 1
+    y += 1
+    assert x.tolist() == [1, 2] and y.tolist() == [2, 3]

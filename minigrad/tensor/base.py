@@ -158,7 +158,7 @@ class Base:
         if tracked and not node.dtype.is_float:
             tracked = None  # no gradient flows through integers and bools
         elif tracked and not GRAD.value:
-            node, tracked = UOp(Ops.DETACH, node.dtype, (node,)), None
+            node, tracked = UOp(Ops.DETACH, node.dtype, (node.src[0] if node.op is Ops.DETACH else node,)), None
         if node.line is None:
             mark(node)
         result = object.__new__(type(self))
@@ -170,7 +170,13 @@ class Base:
         return result
 
     def _view(self, node: UOp) -> Self:
-        """The tensor that a movement op makes: it shares self's memory."""
+        """The tensor that a movement op makes: it shares self's memory. A bookmark stays on top: value and history are
+        moved alike.
+        """
+        own = self._node
+        if own.op is Ops.DETACH and node is not own:
+            past = (viewed(own.src[1] if len(own.src) > 1 else own, node.arg),) if self._requires_grad else ()
+            node = UOp(Ops.DETACH, node.dtype, (viewed(own.src[0], node.arg), *past))
         result = self._result(node)
         if self._storage is None:
             self._storage = object()
@@ -265,9 +271,9 @@ class Base:
 
     def detach(self) -> Self:
         """The same value and memory, without history: gradients stop here."""
-        node = self._node
-        result = self._view(node if not self._requires_grad else UOp(Ops.DETACH, node.dtype, (node,)))
-        result._requires_grad = None
+        result = self._view(self._node)
+        if self._requires_grad:
+            result._node, result._requires_grad = UOp(Ops.DETACH, self.dtype, (self.uop,)), None
         return result
 
     def contiguous(self) -> Self:
@@ -302,51 +308,88 @@ class Base:
         """Elements of self that `region` (over self's shape) reads become those of value, of region's shape and
         self's dtype.
         """
-        if self._requires_grad and self.is_leaf and GRAD.value:
-            raise RuntimeError("in-place change of a leaf that requires gradients: use no_grad() or detach()")
-        tracked = GRAD.value and bool(self._requires_grad or value._requires_grad)
-        history = UOp(Ops.ASSIGN, self.dtype, (self._node, value._node), region) if tracked else None
-        new = self._write_value(region, value._node)
-        if self._requires_grad and self.is_leaf:  # under no_grad: the same leaf, changed
-            self.uop = new
+        if GRAD.value and (self._requires_grad or value._requires_grad):
+            self._write_tracked(region, value)
         else:
-            self._node = new if history is None else UOp(Ops.DETACH, new.dtype, (new, history))
-            self._requires_grad = True if tracked else None
-        mark(new)
+            new = self._write_value(region, value._node)
+            if self._requires_grad and self.is_leaf:  # under no_grad: the same leaf, changed
+                self.uop = new
+            else:
+                self._node, self._requires_grad = new, None
+        mark(self.uop)
         if EAGER.value:
             self.realize()
 
+    def _write_tracked(self, region: ShapeTracker, value: Base) -> None:
+        """The same, differentiated: in memory of its own, since gradients may need what was there before."""
+        sharing = self._sharing()
+        if any(t._requires_grad and t.is_leaf for t in sharing):
+            raise RuntimeError("in-place change of a leaf that requires gradients: use no_grad() or detach()")
+        base, past, tracker = self._split()
+        past = next((t._split()[1] for t in sharing if t._requires_grad and t._split()[0] is base), past)
+        owned, whole = self._owned(base)
+        new = UOp(Ops.ASSIGN, self.dtype, (owned, value._node), whole + tracker + region)
+        history = UOp(Ops.ASSIGN, self.dtype, (past, value._node), tracker + region)
+        for t in sharing:
+            mine, _, through = t._split()
+            if mine is base:
+                t._node = UOp(Ops.DETACH, t.dtype, (viewed(new, whole + through), viewed(history, through)))
+                t._requires_grad = True
+
+    def _sharing(self) -> list[Base]:
+        """The tensors that share self's memory, and self."""
+        others = [] if self._storage is None else [t for t in live_tensors() if t._storage is self._storage]
+        return [self, *(t for t in others if t is not self)]
+
+    def _split(self) -> tuple[UOp, UOp, ShapeTracker]:
+        """(the node that self is a view of and can write through, the same with its history, the view); self where
+        there is none.
+        """
+        node, uop = self._node, self.uop
+        past = (node.src[-1] if len(node.src) > 1 else node) if self._requires_grad and node.op is Ops.DETACH else uop
+        (base, tracker), (origin, through) = split_view(uop), split_view(past)
+        if through == tracker and _is_injective(tracker) and base.op is not Ops.CONST and base.op is not Ops.IOTA:
+            return base, origin, tracker
+        return uop, past, ShapeTracker.contiguous(uop.shape)
+
+    def _owned(self, base: UOp) -> tuple[UOp, ShapeTracker]:
+        """(a copy of base in memory of its own, so that no equal node can be taken for it, base as a view of it)."""
+        shape = tuple([n if isinstance(n, int) else vmax(n) for n in base.shape])
+        fresh = UOp(Ops.BUFFER, self.dtype, (), Buffer(self.device, shape, self.dtype))
+        whole = ShapeTracker.contiguous(shape)
+        if shape != tuple(base.shape):
+            whole = whole.shrink([(0, n) for n in base.shape])
+        return UOp(Ops.ASSIGN, self.dtype, (fresh, base), whole), whole
+
     def _write_value(self, region: ShapeTracker, value: UOp) -> UOp:
         """The node of self after the write; views of the same memory move along."""
-        uop = self.uop
-        base, tracker = split_view(uop)
-        if not _is_injective(tracker) or base.op is Ops.CONST or base.op is Ops.IOTA:
-            base, tracker = uop, ShapeTracker.contiguous(uop.shape)
+        base, _, tracker = self._split()
         if base.op is not Ops.ASSIGN and base.op is not Ops.BUFFER:
-            # memory that is self's alone, so that no equal node can be taken for it
-            shape = tuple([n if isinstance(n, int) else vmax(n) for n in base.shape])
-            fresh = UOp(Ops.BUFFER, uop.dtype, (), Buffer(self.device, shape, uop.dtype))
-            whole = ShapeTracker.contiguous(shape)
-            if shape != tuple(base.shape):
-                whole = whole.shrink([(0, n) for n in base.shape])
-            owned = UOp(Ops.ASSIGN, uop.dtype, (fresh, base), whole)
-            _move(self, base, owned, whole)
+            owned, whole = self._owned(base)
+            self._move(base, owned, whole)
             base, tracker = owned, whole + tracker
-        new = UOp(Ops.ASSIGN, uop.dtype, (base, value), tracker + region)
-        _move(self, base, new, ShapeTracker.contiguous(new.shape))
+        new = UOp(Ops.ASSIGN, self.dtype, (base, value), tracker + region)
+        self._move(base, new, ShapeTracker.contiguous(new.shape))
         return viewed(new, tracker)
 
-
-def _move(self: Base, old: UOp, new: UOp, through: ShapeTracker) -> None:
-    """Other tensors that share self's memory and lie on `old` now lie on `new` seen through a tracker."""
-    if self._storage is None:
-        return
-    for tensor in live_tensors():
-        if tensor._storage is self._storage and tensor is not self:
+    def _move(self, old: UOp, new: UOp, through: ShapeTracker) -> None:
+        """Other tensors that share self's memory and lie on `old` now lie on `new` seen through a tracker."""
+        for tensor in self._sharing()[1:]:
             base, tracker = split_view(tensor.uop)
             if base is old or tensor.uop is old:
                 inner = tracker if base is old else ShapeTracker.contiguous(old.shape)
-                tensor.uop = viewed(new, through + inner)
+                tensor._lies_at(viewed(new, through + inner))
+
+    def _lies_at(self, new: UOp) -> None:
+        """The value is now this node; what autodiff knows of it stays."""
+        before = self._node
+        if self._requires_grad and not self.is_leaf:
+            history = before.src[1] if before.op is Ops.DETACH and len(before.src) > 1 else before
+            self._node = UOp(Ops.DETACH, new.dtype, (new, history))
+        elif before.op is Ops.DETACH and before.arg is None:
+            self._node = new
+        else:
+            self.uop = new
 
 
 def _is_injective(tracker: ShapeTracker) -> bool:
@@ -387,19 +430,11 @@ def _adopt(nodes: dict[Base, UOp], assigned: set[UOp], answer: dict[UOp, UOp]) -
         new = answer[old]
         if old is not tensor.uop and tensor.uop.op is Ops.VIEW and tensor.uop.src[0] is old:
             old, new = tensor.uop, viewed(new, tensor.uop.arg)
-        before = tensor._node
-        if tensor._requires_grad and not tensor.is_leaf:
-            history = before.src[1] if before.op is Ops.DETACH and len(before.src) > 1 else before
-            tensor._node = UOp(Ops.DETACH, new.dtype, (new, history))
-        elif before.op is Ops.DETACH and before.arg is None:
-            tensor._node = new
-        else:
-            tensor.uop = new
-        if tensor._storage is not None:
-            base, tracker = split_view(old)
-            _move(tensor, old, new, ShapeTracker.contiguous(old.shape))
-            if base is not old and base in answer:
-                _move(tensor, base, answer[base], ShapeTracker.contiguous(base.shape))
+        tensor._lies_at(new)
+        base = split_view(old)[0]
+        tensor._move(old, new, ShapeTracker.contiguous(old.shape))
+        if base is not old and base in answer:
+            tensor._move(base, answer[base], ShapeTracker.contiguous(base.shape))
     if assigned:
         replaced = {u: answer[u] for u in _newest(assigned) if answer[u] is not u}
         _substitute(live_tensors(), replaced)

@@ -65,7 +65,7 @@ class Creation(Reduce):
     @classmethod
     def _from_data(cls, data: Any, device: str, dtype: DType | None) -> Self:
         if isinstance(data, Creation):
-            return data  # type: ignore[return-value]
+            return data._view(data._node)  # type: ignore[return-value]
         if isinstance(data, UOp):
             if data.dtype is dtypes.index:
                 data = UOp(Ops.CAST, dtype or dtypes.default_int, (data,))

@@ -78,7 +78,9 @@ class Functions(Elementwise):
                 result = square if result is None else result * square
             times >>= 1
             square = square * square if times else square
-        return self._result(build.full(self.dtype, 1, self.shape)) if result is None else result
+        if result is None:
+            return self._result(build.full(self.dtype, 1, self.shape))
+        return self * 1 if result is self else result  # a tensor of its own
 
     def _pow_integers(self, exponent: Self) -> Self:
         """Repeated squaring over the bits of the exponent; negative exponents give 0, or ±1 for bases of ±1."""

@@ -18,7 +18,7 @@ from ..runtime.numpy import evaluate
 from ..shape import build
 from ..shape.shapetracker import ShapeTracker
 from ..uops import Ops, UOp
-from .base import leaf_tensors, live_tensors, no_grad, unbound
+from .base import leaf_tensors, no_grad, unbound
 from .functional import Functional
 
 SHOWN = 1000  # elements from which on a printed tensor leaves some out
@@ -167,19 +167,12 @@ class Tensor(Functional):
         new = new.cast(self.dtype)
         if self.requires_grad and self.is_leaf and GRAD.value:
             raise RuntimeError(f"{what}: in-place change of a leaf that requires gradients: use no_grad() or detach()")
-        if self._has_memory() or (self.requires_grad and self.is_leaf):
+        kept = not new.requires_grad and build.split_view(self.uop)[0].op in (Ops.BUFFER, Ops.ASSIGN)
+        if kept or len(self._sharing()) > 1 or (self.requires_grad and self.is_leaf):
             self._write(ShapeTracker.contiguous(self.shape), new)
         else:  # nobody else can see the old value
             self._node, self._requires_grad = new._node, new._requires_grad
         return self
-
-    def _has_memory(self) -> bool:
-        """Whether a change of this tensor is to be seen elsewhere: its value lies in memory, or others are views of
-        it.
-        """
-        if build.split_view(self.uop)[0].op in (Ops.BUFFER, Ops.ASSIGN):
-            return True
-        return self._storage is not None and any(t._storage is self._storage and t is not self for t in live_tensors())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """The same values in memory of their own, a leaf if this requires gradients; the history is not copied."""
