@@ -27,7 +27,7 @@ from minigrad.uops.symbolic import (
     vmax,
     vmin,
 )
-from minigrad.uops.uop import index_const, like
+from minigrad.uops.uop import bounds, index_const, like
 
 EXPRESSIONS = int(os.environ.get("SYMBOLIC_FUZZ", "250"))
 Point = Mapping[str, int]
@@ -149,6 +149,17 @@ def test_symbolic_divisors_equal_plain_python() -> None:
         divisor = rng.choice((n, m, combined("*", n, m), combined("+", n, number(2)), combined("+", n, m),
                               combined("*", n, number(3))))
         check_everywhere(combined(rng.choice(("//", "%")), flat, divisor), box)
+
+
+def test_quotients_do_not_loosen_what_ranges_prove() -> None:
+    """row + rest stays below 32 however the quotients beside them are bounded, older or younger."""
+    before = UOp.range("before", 0, 32)
+    row = UOp.range("row", 0, 32)
+    rest = UOp.range("rest", index_const(0), index_const(32) - row)
+    after = UOp.range("after", 0, 32)
+    for x in (before, after):
+        within = (x // 8) * 8 + ((x % 8) // 2) * 2
+        assert bounds((row + rest) * 32 + within) == (0, 31 * 32 + 30)
 
 
 def test_ranges_with_symbolic_ends_have_right_bounds() -> None:

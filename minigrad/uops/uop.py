@@ -609,8 +609,10 @@ def _extreme_value(node: UOp, largest: bool) -> int:
 
 
 def _relax(expression: UOp, terms: dict[UOp, int], largest: bool) -> UOp | None:
-    """Replaces the youngest atom that has a symbolic bound by that bound; None if there is none."""
-    for atom in sorted(terms, key=lambda t: -t.age):
+    """Replaces the youngest atom that has a symbolic bound by that bound, quotients last: theirs is not exact; None if
+    there is none.
+    """
+    for atom in sorted(terms, key=lambda t: (t.op is Ops.IDIV, -t.age)):
         k = terms[atom]
         up = (k > 0) == largest
         substitute: UOp | None = None
