@@ -2,6 +2,7 @@
 #
 #   make llama       train a small Llama, let it write, then measure tokens/s
 #   make test        lint, types and tests
+#   make test-opencl the jit's tests and Llama's on an OpenCL device
 #   make test-peers  the comparisons with torch and transformers, in an environment of their own
 #   make bench       the tables of extra/benchmarks; ARGS=--publish writes those of README.md
 #   make browser     install what looks at pages and draws graphs: Debian's chromium and graphviz (as root)
@@ -9,7 +10,7 @@
 #   make clean       remove environments and caches of this folder
 
 .DEFAULT_GOAL := help
-.PHONY: help llama test lint types unit test-peers bench browser docs clean
+.PHONY: help llama test lint types unit test-opencl test-peers bench browser docs clean
 SHELL := /bin/sh
 
 # The first Python on the path that is new enough; `make PYTHON=/path/to/python` overrides it.
@@ -23,6 +24,7 @@ ARGS ?=
 
 VENV  := .venv
 PEERS := .venv-peers
+POCL  := .pocl
 RUN   := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
@@ -48,6 +50,21 @@ $(VENV)/.test: pyproject.toml
 $(PEERS)/.peers: pyproject.toml
 	$(call install,$(PEERS),peers,torch and transformers)
 
+# PoCL makes an OpenCL device of the processor. Debian's packages are unpacked, not installed: they bring a clang,
+# which would be found on the path and compile the CPU's kernels from then on.
+$(POCL)/.unpacked:
+	@echo "==> unpacking PoCL into $(POCL)"
+	@rm -rf $(POCL) && mkdir -p $(POCL)/partial
+	@cd $(POCL) && get="apt-get -qq -o Dir::Cache::archives=$(CURDIR)/$(POCL) -o Debug::NoLocking=1 -o APT::Sandbox::User= \
+	    --download-only --no-install-recommends -y install pocl-opencl-icd" && { $$get || { apt-get -qq update && $$get; } ; } \
+	    && for package in *.deb; do if test -e "$$package"; then dpkg -x "$$package" . && rm "$$package"; fi; done \
+	    || echo "no PoCL: OpenCL is tested only where another platform is installed" >&2
+	@touch $@
+
+# The platform that was unpacked, before a command; nothing where none was.
+LIBS := $(CURDIR)/$(POCL)/usr/lib/x86_64-linux-gnu
+WITH_POCL = $(shell test ! -e $(LIBS)/libpocl.so.2 || echo LD_LIBRARY_PATH=$(LIBS) OCL_ICD_VENDORS=$(LIBS)/libpocl.so.2)
+
 llama: $(VENV)/.llama
 	@$(RUN) -m extra.models.llama --demo
 
@@ -61,9 +78,15 @@ types: $(VENV)/.test
 	@echo "==> mypy --strict"
 	@$(RUN) -m mypy
 
-unit: $(VENV)/.test
+unit: $(VENV)/.test $(POCL)/.unpacked
 	@echo "==> pytest"
-	@SPEC=1 $(RUN) -m pytest -q -n $(JOBS) --dist worksteal --ignore=test/peers $(ARGS)
+	@$(WITH_POCL) SPEC=1 $(RUN) -m pytest -q -n $(JOBS) --dist worksteal --ignore=test/peers $(ARGS)
+
+test-opencl: $(VENV)/.test $(POCL)/.unpacked
+	@echo "==> pytest with DEV=OPENCL"
+	@$(WITH_POCL) $(RUN) -c 'from minigrad.runtime.device import get_device; print(get_device("OPENCL").describe())'
+	@$(WITH_POCL) SPEC=1 DEV=OPENCL $(RUN) -m pytest -q -n $(JOBS) --dist worksteal test/test_jit.py test/test_llama.py \
+	    -k "test_jit or logits_equal or token_by_token or chunks or second_turn" $(ARGS)
 
 test-peers: $(PEERS)/.peers
 	@echo "==> pytest test/peers"
@@ -81,4 +104,4 @@ docs: $(VENV)/.llama
 	@$(RUN) -m tools.env_page > docs/env.md.new && mv docs/env.md.new docs/env.md
 
 clean:
-	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) $(PEERS) $(POCL) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
