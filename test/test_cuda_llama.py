@@ -66,9 +66,11 @@ def read_and_write(dtype: str) -> np.ndarray:
     return np.stack(rows + [session.feed([token]) for token in (3, 1, 4)])
 
 
-def train() -> None:
+def train(steps: int = 1) -> list[float]:
+    """The losses of steps of AdamW."""
     data = np.random.default_rng(0).integers(0, 256, 500).astype(np.uint8)
-    Trainer(CONFIG, Recipe(batch=2, tokens=16)).advance(data, 0.5)
+    trainer = Trainer(CONFIG, Recipe(batch=2, tokens=16))
+    return [trainer.advance(data, 0.5) for _ in range(steps)]
 
 
 def gradients() -> list[np.ndarray]:
@@ -121,3 +123,10 @@ def test_a_small_llama_has_its_gradients_on_the_emulator() -> None:
         got = gradients()
     for one, other in zip(got, gradients()):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4 * np.abs(other).max())
+
+
+def test_a_small_llama_learns_on_the_emulator() -> None:
+    """The second loss is of weights that a step has changed."""
+    with Context(DEV="CUDA_EMULATED"):
+        got = train(2)
+    np.testing.assert_allclose(got, train(2), rtol=1e-4)

@@ -17,7 +17,11 @@ def test_parts_run_on_the_emulator() -> None:
         visit.section("streams", lambda: gpu.streams(visit), 1)
         for kind in ("f32", "tf32", "bf16"):
             visit.section(kind, lambda kind=kind: gpu.product(visit, kind, 0), 1)
+        visit.section("decode", lambda: gpu.decode(visit, "1B"), 1)
     found = cells(visit)
+    (token,) = [name for name in found if name.startswith("decode 1B bf16")]
+    rates = {name: found.pop(name)[0] for name in (token, "prefill 1B bf16")}
+    assert all(text.endswith(" tokens/s") for text in rates.values())
     assert set(found) == {*(f"{name}, 1 MiB" for name in ("copy", "2 x + 1", "softmax", "rmsnorm")),
                           *(f"{kind} product 64³" for kind in ("f32", "tf32", "bf16"))}
     errors = {name: row[-1] for name, row in found.items()}

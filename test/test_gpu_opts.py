@@ -20,6 +20,7 @@ from minigrad.codegen.place import Bound, Place
 from minigrad.codegen.simplify import simplify
 from minigrad.dtype import DType, dtypes
 from minigrad.renderer.cuda import render
+from minigrad.runtime.device import Buffer, get_device
 from minigrad.runtime.interpreter import evaluate_kernel
 from minigrad.shape.build import cast, elementwise, expand, iota, less, permute, reduce, reshape, where
 from minigrad.target import cuda_target, host_target
@@ -313,3 +314,36 @@ def test_what_blocks_and_threads_have_in_common_is_stored_once() -> None:
     assert "if (o1 < 1) data0" in spec.source
     got, expected = outputs(ast, opts, arrays)
     np.testing.assert_array_equal(got, expected)
+
+
+# ---- gates
+
+def source(ast: UOp, *opts: Opt) -> str:
+    return render(lower_kernel(ast, TARGET, opts), TARGET).source
+
+
+def test_a_thread_beyond_an_end_reads_nothing() -> None:
+    """What lies there is another block's, which may be writing it."""
+    case = Case("doubled", store(elementwise(Ops.ADD, param(0, 4, 20), param(0, 4, 20))),
+                (Split("o1", 64), Local("o1.1", 0), Global("o0", 0)))
+    (program,) = cuda_cases.compile_emulated([case.spec()])
+    buffer = Buffer("CUDA_EMULATED", (4, 20), dtypes.float32)
+    values = np.arange(80, dtype=np.float32)
+    buffer.copyin(values.data)
+    get_device("CUDA_EMULATED").launch(program, (buffer,), {})
+    np.testing.assert_array_equal(buffer.numpy().ravel(), 2 * values)
+
+
+def test_what_a_condition_selects_is_read_where_it_holds() -> None:
+    i, x = expand(reshape(iota(dtypes.int32, 64), (1, 64)), (64, 64)), param(1, 64, 64)
+    text = source(store(where(less(i, 5), elementwise(Ops.EXP, x), 0.0)), Local("o1", 0))
+    assert "= o1 < 5 ? data1[" in text
+    both = elementwise(Ops.ADD, where(less(i, 5), x, 0.0), elementwise(Ops.EXP, x))     # what is used elsewhere too
+    assert "? data1[" not in source(store(both), Local("o1", 0))
+
+
+def test_a_load_outside_of_a_loop_is_not_gated_by_its_index() -> None:
+    x = expand(reshape(param(1, 64), (64, 1)), (64, 64))
+    i = expand(reshape(iota(dtypes.int32, 64), (1, 64)), (64, 64))
+    text = source(store(where(less(i, 5), elementwise(Ops.EXP, x), 0.0)), Local("o0", 0))
+    assert "v1 = data1[o0];" in text

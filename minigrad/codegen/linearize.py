@@ -25,6 +25,7 @@ from ..uops.symbolic import rebuild
 from ..uops.uop import FALSE, TRUE, add_scaled, bounds, index_const, linear
 from . import nest
 from .barriers import place_barriers
+from .gates import gate_loads
 from .lower import Loops, reduce_identity
 from .nest import is_closer, parts
 from .opts import flatten
@@ -73,7 +74,8 @@ def linearize(loops: Loops) -> Linear:
     top = Block()
     for statement in [loops.root]:
         walk.emit(statement, [top])
-    return Linear([*walk.specials, *place_barriers(_flatten_blocks(top))], walk.scratch, walk.workspace)
+    ops = [*walk.specials, *_flatten_blocks(top)]
+    return Linear(place_barriers(gate_loads(ops) if walk.specials else ops), walk.scratch, walk.workspace)
 
 
 def _flatten_blocks(top: Block) -> list[UOp]:

@@ -1,0 +1,95 @@
+"""Loads of a GPU kernel happen where their values are used: a thread whose stores are gated off reads nothing.
+
+In: the list of UOps of a kernel with threads. Out: the list, in which a LOAD of a buffer has in its gate the conditions
+that all uses of its value have in common: gates of stores, conditions that select. What a thread beyond an end would
+read is a neighbour's, which another block may be writing, or what nothing wrote yet; and it costs bandwidth.
+
+    v = a[i] ; if (i < n) b[i] = v     becomes     v = i < n ? a[i] : 0 ; if (i < n) b[i] = v
+
+A processor's vectors read whole registers instead, which are padded.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..dtype import dtypes
+from ..uops import Ops, UOp, toposort
+from . import nest
+from .place import conjunction
+
+Terms = frozenset[UOp]      # conditions on indices: of a value's use, what holds wherever it is used
+ALWAYS: Terms = frozenset()
+
+
+def gate_loads(ops: list[UOp]) -> list[UOp]:
+    """The list with conditions added to the gates of loads."""
+    opened = _open_ranges(ops)
+    extra = {u: terms for u, terms in _uses(ops).items() if u.op is Ops.LOAD and u.src[0].src[0].op is Ops.PARAM}
+    done: dict[UOp, UOp] = {}
+    for u in ops:
+        for x in nest.toposort_until(u, lambda x: x in done):
+            src = tuple(done[s] for s in x.src)
+            done[x] = x if src == x.src else UOp(x.op, x.dtype, src, x.arg)
+        terms = [t for t in extra.get(u, ALWAYS) if nest.free(t) <= opened[u]]
+        if terms:
+            index = done[u].src[0]
+            gate = index.src[2]
+            for t in sorted(terms, key=lambda t: t.age):
+                gate = gate if t in conjunction(gate) else gate & t
+            done[u] = UOp(Ops.LOAD, u.dtype, (index.replace(src=(*index.src[:2], gate, *index.src[3:])),), u.arg)
+    return [done[u] for u in ops]
+
+
+def _open_ranges(ops: list[UOp]) -> dict[UOp, Terms]:
+    """The ranges that have a value where a load stands."""
+    found: dict[UOp, Terms] = {}
+    ranges: list[UOp] = []
+    for u in ops:
+        if u.op in (Ops.LOOP, Ops.SPECIAL):
+            ranges.append(u.src[0])
+        elif u.op is Ops.ENDLOOP:
+            ranges.pop()
+        elif u.op is Ops.LOAD:
+            found[u] = frozenset(ranges)
+    return found
+
+
+def _uses(ops: list[UOp]) -> dict[UOp, Terms]:
+    """For each value of the list, what holds at all of its uses."""
+    needs: dict[UOp, Terms] = {}
+    listed = set(ops)
+
+    def use(values: Iterable[UOp], terms: Terms) -> None:
+        for value in values:
+            needs[value] = needs[value] & terms if value in needs else terms
+
+    for u in reversed(ops):
+        mine = needs.get(u, ALWAYS)
+        if u.op is Ops.STORE:
+            use(_mentioned(u.src[0], listed), ALWAYS)       # an address is computed by every thread
+            use(u.src[1:], _terms(u.src[0].src[2]))
+        elif u.op is Ops.UPDATE:
+            use(u.src[1:], needs.get(u.src[0], ALWAYS))
+        elif u.op is Ops.WHERE:
+            condition, value, other = u.src
+            use((value,), mine | _terms(condition.src[0] if condition.op is Ops.CAST else condition))
+            use((condition, other), mine)
+        elif u.op in (Ops.LOAD, Ops.LOOP, Ops.IF, Ops.MATRIX):
+            use((x for s in u.src for x in _mentioned(s, listed)), ALWAYS)
+        else:
+            use(u.src, mine)
+    return needs
+
+
+def _mentioned(expression: UOp, listed: set[UOp]) -> list[UOp]:
+    """The values of the list that an expression is made of."""
+    if expression in listed:
+        return [expression]
+    return [s for u in nest.toposort_until(expression, lambda u: u in listed) for s in u.src if s in listed]
+
+
+def _terms(gate: UOp) -> Terms:
+    """What a gate says about indices alone; nothing of what it says about data or by lane."""
+    return frozenset(t for t in conjunction(gate) if t.dtype is dtypes.bool and t.op is not Ops.CONST
+                     and all(x.dtype is dtypes.index or x.dtype is dtypes.bool for x in toposort(t))
+                     and not any(x.op in (Ops.LOAD, Ops.INDEX) for x in toposort(t)) and not nest.lanes(t))
