@@ -36,6 +36,7 @@ class Target:
     has_threads: bool = True        # THREAD: an axis may be cut among the threads of the device
     has_blocks: bool = False        # GLOBAL and LOCAL: a grid of blocks with shared memory and barriers
     block_threads: int = 1          # threads of a block at most
+    warp: int = 0                   # threads that exchange values by SHUFFLE: so many, side by side in dimension 0
     matrix: frozenset[str] = frozenset()    # MATRIX: the operands' types that instructions of a warp multiply
 
     def has(self, *features: str) -> bool:
@@ -175,7 +176,7 @@ def cuda_target(arch: str) -> Target:
     return Target(name="CUDA", arch=arch, vector_bytes=16, registers=255, l1=(128 if wide else 64) << 10,
                   l2=(40 if wide else 4) << 20, l3=0, cores=108 if wide else 16, features=frozenset(), scratch=48 << 10,
                   has_threads=False, has_blocks=True, block_threads=1024,
-                  matrix=frozenset({"tf32", "bfloat16", "float16"}))
+                  warp=32, matrix=frozenset({"tf32", "bfloat16", "float16"}))
 
 
 @functools.cache

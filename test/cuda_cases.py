@@ -177,7 +177,7 @@ def _softmax() -> Case:
 
 def _reduce() -> Case:
     return Case("reduce", store(reduce(Ops.ADD, param(1, 7, 5000), (1,))), (
-        Split("r0", 512), Split("r0.1", 4), Global("o0", 0), Group("r0.1.0", 0), Vector("r0.1.1")))
+        Split("r0", 512), Split("r0.1", 4), Global("o0", 0), Group("r0.1.0", 0, 32), Vector("r0.1.1")))
 
 
 def _matmul() -> Case:

@@ -185,8 +185,42 @@ def test_a_matrix_instruction_stands_where_all_threads_of_a_warp_come() -> None:
     kept = where(less(expand(row, (64, 64)), expand(depth, (64, 64))), 0.0, a)
     ast = store(matmul(kept, b))
     tiles = (Split("o0", 16), Bound("r0", ("o0.0",), 8), *TILES[1:])
-    with pytest.raises(ValueError, match="a matrix instruction would stand inside of .*r0.0"):
+    with pytest.raises(ValueError, match="a MATRIX would stand inside of .*r0.0"):
         lower_kernel(ast, TARGET, [*tiles, Global("o1.0", 0), Local("o0.0", 2), TF32])
+
+
+# ---- shuffles
+
+def test_warps_are_rows_of_the_first_dimension() -> None:
+    rows = store(reduce(Ops.ADD, param(1, 8, 4096), (1,)))
+    for threads, dimension, warp in ((64, 1, 32), (48, 0, 32), (64, 0, 16)):
+        assert f"not cut into warps of {warp} threads" in refused(
+            rows, Split("r0", threads), Group("r0.1", dimension, warp))
+    with pytest.raises(ValueError, match="not cut into warps of 32"):
+        lower_kernel(rows, replace(TARGET, warp=0), [Split("r0", 64), Group("r0.1", 0, 32)])
+
+
+@pytest.mark.parametrize("threads", [32, 256])
+@pytest.mark.parametrize(("op", "dtype"), [(Ops.ADD, dtypes.float32), (Ops.MAX, dtypes.float64), (Ops.ADD, dtypes.int64),
+                                           (Ops.MUL, dtypes.int32), (Ops.MAX, dtypes.uint8), (Ops.MAX, dtypes.float16)],
+                         ids=str)
+def test_threads_of_a_warp_combine_their_shares_by_shuffles(op: Ops, dtype: DType, threads: int) -> None:
+    ast = store(reduce(op, param(1, 3, 700, dtype=dtype), (1,)))
+    opts = (Split("r0", threads), Global("o0", 0), Group("r0.1", 0, 32))
+    x = (np.random.default_rng(3).standard_normal((3, 700)) * 20).astype(dtype.np)
+    got, expected = outputs(ast, opts, [np.zeros((3, 1), dtype.np), x])
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+    lines = Case("case", ast, opts).spec().source.splitlines()
+    assert sum("__shfl_xor_sync" in line for line in lines) == 5
+    assert not any("__shfl" in line and ("if (" in line or "?" in line) for line in lines)     # all threads reach it
+
+
+def test_a_shuffle_stands_where_all_threads_of_a_warp_come() -> None:
+    local = UOp.range("o0", 0, 64, "local")
+    shuffle = UOp(Ops.SHUFFLE, dtypes.float32, (UOp.const(dtypes.float32, 1),), 16)
+    opened = UOp(Ops.LOOP, dtypes.index, (UOp.range("r0", 0, local),))
+    with pytest.raises(ValueError, match="a SHUFFLE would stand inside of .*r0"):
+        place_barriers([opened, shuffle, UOp(Ops.ENDLOOP, dtypes.void, (opened,))])
 
 
 # ---- barriers

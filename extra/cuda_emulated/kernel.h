@@ -35,9 +35,10 @@ extern "C" __attribute__((const)) emulated_index emulated_thread(), emulated_blo
 #define threadIdx emulated_thread()
 #define blockIdx emulated_block()
 
-extern "C" void __syncthreads();
-
-extern "C" unsigned long emulated_shuffle(unsigned mask, unsigned long value, int kind, int operand, int width);
+// calls at which threads meet: a compiler must not make two of one, in the branches of a condition
+#define MEETING extern "C" __attribute__((convergent, noduplicate))
+MEETING void __syncthreads();
+MEETING unsigned long emulated_shuffle(unsigned mask, unsigned long value, int kind, int operand, int width);
 #define SHUFFLE(name, kind) \
   template <class T> static __forceinline__ T name(unsigned mask, T value, int operand, int width = 32) { \
     union { unsigned long bits; T value; } x = {0}; \
@@ -48,9 +49,9 @@ extern "C" unsigned long emulated_shuffle(unsigned mask, unsigned long value, in
 SHUFFLE(__shfl_sync, 0) SHUFFLE(__shfl_up_sync, 1) SHUFFLE(__shfl_down_sync, 2) SHUFFLE(__shfl_xor_sync, 3)
 
 // the operands of a warp's matrix instruction as mma.sync lays them out, held as floats
-extern "C" void emulated_matrix_tf32(float *d, const float *a, const float *b);
-extern "C" void emulated_matrix_bfloat16(float *d, const float *a, const float *b);
-extern "C" void emulated_matrix_float16(float *d, const float *a, const float *b);
+MEETING void emulated_matrix_tf32(float *d, const float *a, const float *b);
+MEETING void emulated_matrix_bfloat16(float *d, const float *a, const float *b);
+MEETING void emulated_matrix_float16(float *d, const float *a, const float *b);
 
 // ---- how machine.cpp calls a kernel: `a` points to its arguments' values, as cuLaunchKernel takes them
 

@@ -23,6 +23,7 @@ from . import nest
 Arrays = frozenset[UOp]
 _NONE: Arrays = frozenset()
 BARRIER = UOp(Ops.BARRIER, dtypes.void)
+TOGETHER = frozenset({Ops.MATRIX, Ops.SHUFFLE})     # what all threads of a warp do at once
 
 
 @dataclass(eq=False)
@@ -51,7 +52,7 @@ class _State:
 
 def place_barriers(ops: list[UOp]) -> list[UOp]:
     """The list with the barriers it needs. ValueError: one is needed where threads of a block part ways."""
-    if not any(_accesses(u) != _State() or u.op is Ops.MATRIX for u in ops):
+    if not any(_accesses(u) != _State() or u.op in TOGETHER for u in ops):
         return ops
     top = _sections(ops)
     _run(top, _State(), True)
@@ -87,8 +88,8 @@ def _sections(ops: list[UOp]) -> _Section:
             stack[-1].items.append(u)
             stack.pop()
         else:
-            if u.op is Ops.MATRIX and stack[-1].divergent is not None:
-                raise ValueError("barriers: a matrix instruction would stand inside of "
+            if u.op in TOGETHER and stack[-1].divergent is not None:
+                raise ValueError(f"barriers: a {u.op.name} would stand inside of "
                                  f"{stack[-1].divergent.src[0]!r}, which the threads of a block do not all pass alike")
             stack[-1].items.append(u)
     return top

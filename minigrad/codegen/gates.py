@@ -24,7 +24,8 @@ ALWAYS: Terms = frozenset()
 def gate_loads(ops: list[UOp]) -> list[UOp]:
     """The list with conditions added to the gates of loads."""
     opened = _open_ranges(ops)
-    extra = {u: terms for u, terms in _uses(ops).items() if u.op is Ops.LOAD and u.src[0].src[0].op is Ops.PARAM}
+    extra = {u: terms for u, terms in _uses(ops, opened).items()
+             if u.op is Ops.LOAD and u.src[0].src[0].op is Ops.PARAM}
     done: dict[UOp, UOp] = {}
     for u in ops:
         for x in nest.toposort_until(u, lambda x: x in done):
@@ -41,7 +42,7 @@ def gate_loads(ops: list[UOp]) -> list[UOp]:
 
 
 def _open_ranges(ops: list[UOp]) -> dict[UOp, Terms]:
-    """The ranges that have a value where a load stands."""
+    """The ranges that have a value where a load or an accumulator stands."""
     found: dict[UOp, Terms] = {}
     ranges: list[UOp] = []
     for u in ops:
@@ -49,12 +50,12 @@ def _open_ranges(ops: list[UOp]) -> dict[UOp, Terms]:
             ranges.append(u.src[0])
         elif u.op is Ops.ENDLOOP:
             ranges.pop()
-        elif u.op is Ops.LOAD:
+        elif u.op in (Ops.LOAD, Ops.ACCUMULATOR):
             found[u] = frozenset(ranges)
     return found
 
 
-def _uses(ops: list[UOp]) -> dict[UOp, Terms]:
+def _uses(ops: list[UOp], opened: dict[UOp, Terms]) -> dict[UOp, Terms]:
     """For each value of the list, what holds at all of its uses."""
     needs: dict[UOp, Terms] = {}
     listed = set(ops)
@@ -69,12 +70,14 @@ def _uses(ops: list[UOp]) -> dict[UOp, Terms]:
             use(_mentioned(u.src[0], listed), ALWAYS)       # an address is computed by every thread
             use(u.src[1:], _terms(u.src[0].src[2]))
         elif u.op is Ops.UPDATE:
-            use(u.src[1:], needs.get(u.src[0], ALWAYS))
+            # what is used in a loop that opens a range again says nothing of the loop of the sum
+            around = opened[u.src[0]]
+            use(u.src[1:], frozenset(t for t in needs.get(u.src[0], ALWAYS) if nest.free(t) <= around))
         elif u.op is Ops.WHERE:
             condition, value, other = u.src
             use((value,), mine | _terms(condition.src[0] if condition.op is Ops.CAST else condition))
             use((condition, other), mine)
-        elif u.op in (Ops.LOAD, Ops.LOOP, Ops.IF, Ops.MATRIX):
+        elif u.op in (Ops.LOAD, Ops.LOOP, Ops.IF, Ops.MATRIX, Ops.SHUFFLE):
             use((x for s in u.src for x in _mentioned(s, listed)), ALWAYS)
         else:
             use(u.src, mine)

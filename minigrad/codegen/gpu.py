@@ -5,7 +5,7 @@ the block. All ranges of a name move together, and ranges of different nests tha
 same threads: the loops that fill shared memory, and each loop over the row of a softmax.
 
 What GROUP cuts among threads is combined through shared memory: each thread reduces its share into an array, then all
-of them read it.
+of them read it. Where the target has warps, these combine their threads' shares by shuffles before.
 """
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..target import Target
 from ..uops import Ops, ScratchArg, UOp
-from ..uops.uop import index_const
+from ..uops.uop import TRUE, alu, index_const
 from . import nest
 from .lower import Loops
 from .nest import is_closer, parts
@@ -84,11 +84,12 @@ class Group(Opt):
     """Cuts reduces over the range among threads: each stores its part in shared memory, all combine the parts.
 
     The range is the inner part of a split one, as long as the block; the outer part stays each thread's loop. The
-    loop over the parts is named after the range, with "g".
+    loop over the parts is named after the range, with "g". `warp`: its so many threads make one part by shuffles.
     """
 
     range: str
     dimension: int
+    warp: int = 0
 
     def check(self, loops: Loops, target: Target) -> str | None:
         found = nest.ranges_named(loops.root, self.range)
@@ -96,6 +97,8 @@ class Group(Opt):
                   or wrong_size(loops, target, self.range, self.dimension, found))
         if reason is not None:
             return reason
+        if self.warp and (self.warp != target.warp or self.dimension or found[0].src[1].arg % self.warp):
+            return f"{self.range} is not cut into warps of {self.warp} threads"
         for u in nest.order(loops.root):
             if is_closer(u) and any(r in parts(u)[1] for r in found):
                 if u.op is not Ops.REDUCE:
@@ -107,9 +110,10 @@ class Group(Opt):
     def apply(self, loops: Loops) -> None:
         for r in nest.ranges_named(loops.root, self.range):
             mine = UOp.range(r.arg.name, 0, r.src[1], "local", r.arg.copy)
-            partial = UOp.range(r.arg.name + "g", 0, r.src[1], copy=r.arg.copy)
+            count = r.src[1].arg // (self.warp or 1)
+            partial = [UOp.range(r.arg.name + "g", 0, count, copy=r.arg.copy)] if count > 1 else []
 
-            def change(u: UOp, r: UOp = r, mine: UOp = mine, partial: UOp = partial) -> UOp:
+            def change(u: UOp, r: UOp = r, mine: UOp = mine, partial: list[UOp] = partial) -> UOp:
                 if u.op is not Ops.REDUCE or r not in parts(u)[1]:
                     return u
                 rest = [x for x in parts(u)[1] if x is not r]
@@ -118,10 +122,22 @@ class Group(Opt):
                 others = [x for x in level if x.arg.kind == "local"]     # each of these threads has parts of its own
                 arg = ScratchArg(f"{self.range}.parts", shared=True, copy=loops.fresh_copy())
                 scratch = UOp(Ops.SCRATCH, u.dtype, (), arg)
-                fill = nest.end([nest.store(scratch, share, [*others, mine])], [mine], level)
-                return nest.reduce(u.arg, nest.load(scratch, [*others, partial], (fill,)), [partial])
+                place, gate = mine, TRUE
+                if self.warp:
+                    share, place, gate = _combined(u.arg, share, self.warp), mine // self.warp, (mine % self.warp).lt(1)
+                fill = nest.end([nest.store(scratch, share, [*others, place], gate)], [mine], level)
+                parted = nest.load(scratch, [*others, *(partial or [index_const(0)])], (fill,))
+                return nest.reduce(u.arg, parted, partial)
             loops.root = nest.transform(loops.root, change)
         loops.dimensions[self.range] = self.dimension
+
+
+def _combined(op: Ops, share: UOp, warp: int) -> UOp:
+    """The shares of a warp's threads, combined: every one of them has the result."""
+    while warp > 1:
+        warp //= 2
+        share = alu(op, share, UOp(Ops.SHUFFLE, share.dtype, (share,), warp))
+    return share
 
 
 def _no_index(loops: Loops, target: Target, name: str, dimension: int, found: list[UOp]) -> str | None:

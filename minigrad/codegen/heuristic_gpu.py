@@ -250,6 +250,7 @@ def _cut(loops: Loops, target: Target, name: str, threads: int) -> None:
 def _group_sums(loops: Loops, target: Target, threads: int, dimension: int) -> None:
     """Cuts every sum that no thread has for itself among threads, in vectors where its terms are neighbours."""
     tried: set[str] = set()
+    warp = target.warp if target.warp and not dimension and threads % target.warp == 0 else 0
     while True:
         found = [(r, u) for u in _reduces(loops.root) for r in parts(u)[1]
                  if _is_loop(loops, r) and _length(r) >= ROW and r.arg.name not in tried
@@ -263,8 +264,8 @@ def _group_sums(loops: Loops, target: Target, threads: int, dimension: int) -> N
         vectors = loads and length % VECTOR == 0 and length >= VECTOR * threads
         if not (vectors and all(stride(x, r) == 1 for x in loads) and _together(
                 loops, target, Split(name, threads * VECTOR), Split(f"{name}.1", VECTOR),
-                Group(f"{name}.1.0", dimension), Vector(f"{name}.1.1"))):
-            _together(loops, target, Split(name, threads), Group(f"{name}.1", dimension))
+                Group(f"{name}.1.0", dimension, warp), Vector(f"{name}.1.1"))):
+            _together(loops, target, Split(name, threads), Group(f"{name}.1", dimension, warp))
 
 
 # ---- what a nest looks like

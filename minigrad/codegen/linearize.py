@@ -175,6 +175,9 @@ class _Walk:
             value = self.emit_load(node, path)
         elif node.op is Ops.ELEMENT:
             value = self.append(UOp(Ops.ELEMENT, node.dtype, (self.emit(node.src[0], path), node.src[1])), path)
+        elif node.op is Ops.SHUFFLE:
+            source = self.emit(node.src[0], path)
+            value = self.append(UOp(Ops.SHUFFLE, source.dtype, (source,), node.arg), path)
         elif node.op is Ops.MATRIX:
             zero = UOp.const(node.dtype.scalar, 0)
             value = self.append(UOp(Ops.ACCUMULATOR, node.dtype, (zero,), self.number()), path)

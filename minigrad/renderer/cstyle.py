@@ -38,6 +38,7 @@ class CStyle:
         "float16": "_Float16", "bfloat16": "unsigned short", "float32": "float", "float64": "double", "index": "long"}
     index_type = "long"
     inline_limit = 90  # characters of a value written in place
+    named = frozenset({Ops.LOAD})  # what is never written in place
 
     def __init__(self, ops: list[UOp]) -> None:
         self.ops = ops
@@ -143,7 +144,7 @@ class CStyle:
 
     def define(self, u: UOp) -> None:
         text = self.expression(u)
-        if u.op is not Ops.LOAD and self.uses.get(u) == "once" and len(text) <= self.inline_limit:
+        if u.op not in self.named and self.uses.get(u) == "once" and len(text) <= self.inline_limit:
             # C computes small integers as int: where no variable makes them wrap, a cast does
             small = u.op in WIDENED and u.dtype.is_int and u.dtype.count == 1 and u.dtype.itemsize < 4
             self.inline[u] = f"({self.type_of(u.dtype)}){_group(text)}" if small else text

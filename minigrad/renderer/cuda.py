@@ -106,6 +106,9 @@ class CudaRenderer(GPURenderer):
     def special(self, axis: str, dimension: int) -> str:
         return f"{'blockIdx' if axis == 'block' else 'threadIdx'}.{COMPONENTS[dimension]}"
 
+    def shuffle(self, x: str, bits: int) -> str:
+        return f"__shfl_xor_sync(0xffffffffu, {x}, {bits})"
+
     def barrier(self) -> str:
         return "__syncthreads();"
 

@@ -37,6 +37,7 @@ FLOAT_TO_BFLOAT = """{device} unsigned short mg_f32_to_bf16(float x) {{
 class GPURenderer(CStyle):
     """One kernel. `specials`: its grid and block, filled while the list is rendered."""
 
+    named = frozenset({Ops.LOAD, Ops.SHUFFLE})      # all threads reach a shuffle
     index_type = "int"                      # `wide_index` where an index does not fit
     wide_index = "long"
     device = "static inline"                # what stands before a function
@@ -65,6 +66,10 @@ class GPURenderer(CStyle):
 
     def make(self, dtype: DType, components: list[str]) -> str:
         """A vector of components."""
+        raise NotImplementedError
+
+    def shuffle(self, x: str, bits: int) -> str:
+        """The value of the thread of the warp whose number differs in these bits."""
         raise NotImplementedError
 
     def head(self, lowered: Lowered, threads: int) -> list[str]:
@@ -138,6 +143,8 @@ class GPURenderer(CStyle):
             return self.horizontal(u)
         if op is Ops.ELEMENT:
             return f"{self.lookup(u.src[0])}.{COMPONENTS[u.src[1].arg]}"
+        if count == 1 and op is Ops.SHUFFLE:
+            return self.shuffle(self.plain(u.src[0]), u.arg)
         if count == 1 or op is Ops.LOAD:
             return super().expression(u)
         scalar = u.dtype.scalar
@@ -150,7 +157,7 @@ class GPURenderer(CStyle):
             elif op is Ops.BROADCAST:
                 texts.append(self.plain(self.component(u.src[i], i)))
             else:
-                texts.append(super().expression(UOp(op, scalar, tuple(self.component(s, i) for s in u.src), u.arg)))
+                texts.append(self.expression(UOp(op, scalar, tuple(self.component(s, i) for s in u.src), u.arg)))
         return self.make(u.dtype, texts)
 
     def unary(self, op: Ops, dtype: DType, x: str) -> str:

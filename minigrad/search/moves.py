@@ -199,6 +199,7 @@ def _added(loops: Loops, target: Target) -> Iterator[Opts]:
         yield from ((Thread(name),) for name in outer)
     if target.has_blocks:
         yield from ((index(name, d),) for index in (Global, Local, Group) for name in ranges for d in range(3))
+        yield from ((Group(name, 0, target.warp),) for name in reduced)
     for kind in sorted(target.matrix):
         yield from ((Matrix(kind, *names),) for names in itertools.permutations(ranges, 3))
     for name, node in loops.values.items():

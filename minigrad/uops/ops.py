@@ -97,6 +97,7 @@ class Ops(Enum):
     BARRIER = auto()        # all threads of a block meet
     MATRIX = auto()         # (*numbers of both operands) arg: instruction. Four sums; in the list src[0] has them
     ELEMENT = auto()        # (vector, i) one of its elements
+    SHUFFLE = auto()        # (x,) arg: bits. x of the thread of a warp whose number differs in these bits
     # linear level
     LOOP = auto()           # (RANGE,) opens a loop
     ENDLOOP = auto()        # (LOOP,) closes it

@@ -1,5 +1,5 @@
 extern "C" __global__ void __launch_bounds__(128) reduce_7_5000(float *__restrict__ data0, const float *__restrict__ data1) {
-  __shared__ __align__(16) float scratch_r0_1_0_parts_1[128];
+  __shared__ __align__(16) float scratch_r0_1_0_parts_1[4];
   const int r0_1_0 = threadIdx.x;
   const int o0 = blockIdx.x;
   float acc1 = 0.0f;
@@ -13,11 +13,21 @@ extern "C" __global__ void __launch_bounds__(128) reduce_7_5000(float *__restric
     acc2.z += v4.z;
     acc2.w += v4.w;
   }
-  scratch_r0_1_0_parts_1[r0_1_0] = (acc2.x + acc2.y) + (acc2.z + acc2.w);
+  float v6 = (acc2.x + acc2.y) + (acc2.z + acc2.w);
+  float v7 = __shfl_xor_sync(0xffffffffu, v6, 16);
+  float v8 = v6 + v7;
+  float v9 = __shfl_xor_sync(0xffffffffu, v8, 8);
+  float v10 = v8 + v9;
+  float v11 = __shfl_xor_sync(0xffffffffu, v10, 4);
+  float v12 = v10 + v11;
+  float v13 = __shfl_xor_sync(0xffffffffu, v12, 2);
+  float v14 = v12 + v13;
+  float v15 = __shfl_xor_sync(0xffffffffu, v14, 1);
+  if (r0_1_0 % 32 < 1) scratch_r0_1_0_parts_1[r0_1_0 / 32] = v14 + v15;
   __syncthreads();
-  for (int r0_1_0g = 0; r0_1_0g < 128; r0_1_0g++) {
-    float v6 = scratch_r0_1_0_parts_1[r0_1_0g];
-    acc1 += v6;
+  for (int r0_1_0g = 0; r0_1_0g < 4; r0_1_0g++) {
+    float v16 = scratch_r0_1_0_parts_1[r0_1_0g];
+    acc1 += v16;
   }
   if (r0_1_0 < 1) data0[o0] = acc1;
 }
