@@ -4,6 +4,8 @@ small Llama computes what it computes on the CPU.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
 
 import numpy as np
 import pytest
@@ -25,6 +27,7 @@ from minigrad.runtime.cuda import compile_cuda
 from minigrad.runtime.device import Program
 from minigrad.runtime.null import NullDevice
 from minigrad.target import Target, cuda_target
+from minigrad.uops.symbolic import evaluate
 
 CONFIG = LlamaConfig(dim=64, layers=1, heads=4, kv_heads=2, hidden=96, vocab_size=272, context=64, tied=True)
 
@@ -83,20 +86,39 @@ def gradients() -> list[np.ndarray]:
     return [t.numpy() for t in found]
 
 
-@pytest.fixture(scope="module")
-def sources() -> Iterator[list[ProgramSpec]]:
-    """Every kernel of reading and writing, in float32 with tf32 and without and in bfloat16, and of training."""
+@contextmanager
+def rendered() -> Iterator[list[ProgramSpec]]:
+    """What is rendered in the block."""
     device.DEVICES["SOURCES"] = (__name__, "Sources")
     device._instances["SOURCES"] = found = Sources("SOURCES")
     with Context(DEV="SOURCES", CACHE=0):
+        yield found.specs
+    forget_programs(lambda key: key[1] != "SOURCES")
+    del device.DEVICES["SOURCES"], device._instances["SOURCES"]
+
+
+@pytest.fixture(scope="module")
+def sources() -> list[ProgramSpec]:
+    """Every kernel of reading and writing, in float32 with tf32 and without and in bfloat16, and of training."""
+    with rendered() as specs:
         for dtype in ("float32", "bfloat16"):
             read_and_write(dtype)
         with Context(ALLOW_TF32=1):
             read_and_write("float32")
         train()
-    yield list(dict.fromkeys(found.specs))
-    forget_programs(lambda key: key[1] != "SOURCES")
-    del device.DEVICES["SOURCES"], device._instances["SOURCES"]
+    return list(dict.fromkeys(specs))
+
+
+def test_many_blocks_read_the_weights_of_a_token() -> None:
+    """One would be as slow as one of a GPU's many cores."""
+    wide = LlamaConfig(dim=1024, layers=1, heads=8, kv_heads=8, hidden=2048, vocab_size=2048, context=64)
+    with rendered() as specs:
+        weights = {name: Tensor.empty(*shape, dtype="bfloat16") for name, shape in wide.weight_shapes.items()}
+        Session(build(wide, weights, "test")).feed([1])
+        large = [spec for spec in specs if isinstance(spec.bytes, int) and spec.bytes > 1 << 20]
+    assert len(large) >= 5
+    few = [(spec.name, spec.grid) for spec in large if prod(evaluate(n, {}) for n in spec.grid) < 64]
+    assert not few
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

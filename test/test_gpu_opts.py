@@ -22,7 +22,7 @@ from minigrad.dtype import DType, dtypes
 from minigrad.renderer.cuda import render
 from minigrad.runtime.device import Buffer, get_device
 from minigrad.runtime.interpreter import evaluate_kernel
-from minigrad.shape.build import cast, elementwise, expand, iota, less, permute, reduce, reshape, where
+from minigrad.shape.build import cast, divide, elementwise, expand, iota, less, mul, permute, reduce, reshape, where
 from minigrad.target import cuda_target, host_target
 from minigrad.uops import Ops, ScratchArg, UOp
 
@@ -201,9 +201,9 @@ def test_warps_are_rows_of_the_first_dimension() -> None:
 
 
 @pytest.mark.parametrize("threads", [32, 256])
-@pytest.mark.parametrize(("op", "dtype"), [(Ops.ADD, dtypes.float32), (Ops.MAX, dtypes.float64), (Ops.ADD, dtypes.int64),
-                                           (Ops.MUL, dtypes.int32), (Ops.MAX, dtypes.uint8), (Ops.MAX, dtypes.float16)],
-                         ids=str)
+@pytest.mark.parametrize(("op", "dtype"), [
+    (Ops.ADD, dtypes.float32), (Ops.MAX, dtypes.float64), (Ops.ADD, dtypes.int64), (Ops.MUL, dtypes.int32),
+    (Ops.MAX, dtypes.uint8), (Ops.MAX, dtypes.float16)], ids=str)
 def test_threads_of_a_warp_combine_their_shares_by_shuffles(op: Ops, dtype: DType, threads: int) -> None:
     ast = store(reduce(op, param(1, 3, 700, dtype=dtype), (1,)))
     opts = (Split("r0", threads), Global("o0", 0), Group("r0.1", 0, 32))
@@ -381,3 +381,13 @@ def test_a_load_outside_of_a_loop_is_not_gated_by_its_index() -> None:
     i = expand(reshape(iota(dtypes.int32, 64), (1, 64)), (64, 64))
     text = source(store(where(less(i, 5), elementwise(Ops.EXP, x), 0.0)), Local("o0", 0))
     assert "v1 = data1[o0];" in text
+
+
+# ---- what the heuristic picks
+
+def test_blocks_share_the_elements_of_one_row() -> None:
+    """Each computes the row's sum once, and not once for each of its elements."""
+    x = param(1, 4096)
+    norm = elementwise(Ops.SQRT, reduce(Ops.ADD, mul(x, x), (0,)))
+    spec = render(lower_kernel(store(divide(x, expand(norm, (4096,)))), TARGET), TARGET)
+    assert (spec.grid, spec.block) == ((16, 1, 1), (256, 1, 1))

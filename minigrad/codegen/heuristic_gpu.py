@@ -34,6 +34,7 @@ LONG = 64                   # terms of a sum from which a block shares it
 MANY = 1 << 15              # outputs from which each has a thread, rather than a block
 VECTOR = 4
 ROWS = (16, 4, 1)           # that a block takes at a time
+BLOCKS, SHARE = 4, 16       # for each core, that share outputs; outputs that a block has at least
 WARPS = 4                   # of a block that uses matrix instructions
 TILE, DEEP, EACH = 64, 16, 4    # of a product: rows and columns of a block, terms at once, rows and columns of a thread
 
@@ -85,11 +86,13 @@ def _fits(loops: Loops, target: Target) -> bool:
 
 def _cooperate(loops: Loops, target: Target, rows: int) -> None:
     """The threads of a block share what is kept, for so many rows at a time; a kernel that keeps nothing is spread."""
+    first = replace(loops)
     place_values(loops, target, rows, shared=True)
     levels = _levels(loops)
     if levels is None:
         _free_outputs(loops, target)
         return
+    levels = levels or _share_outputs(loops, target, first)
     lengths = [_length(r) for view in _nests(loops) for r in view.ranges if r.arg.name not in levels]
     lengths += [_length(r) for u in _reduces(loops.root) for r in parts(u)[1]]
     threads = min(THREADS, target.block_threads, max(ROW, _power(max(lengths, default=1))))
@@ -100,6 +103,28 @@ def _cooperate(loops: Loops, target: Target, rows: int) -> None:
             fastest = next((r for r in reversed(own) if any(stride(s, r) == 1 for s in view.stores)), None)
             _cut(loops, target, str((fastest or max(own, key=_length)).arg.name), threads)
     _group_sums(loops, target, threads, 0)
+
+
+def _share_outputs(loops: Loops, target: Target, first: Loops) -> list[str]:
+    """What a kernel keeps once for all outputs, every one of several blocks keeps for its share of them: the levels.
+
+    Each block normalises a token and multiplies it by some of the rows. `first`: the nest in which nothing is kept.
+    """
+    outputs = [r for r in root_nest(loops.root).ranges if _is_loop(loops, r)]
+    longest = max(outputs, key=_length, default=None)
+    if longest is None:
+        return []
+    name, others = str(longest.arg.name), [r for r in outputs if r is not longest]
+    blocks = -(-BLOCKS * target.cores // prod(map(_length, others)))
+    size = max(SHARE, _power(-(-_length(longest) // blocks)))
+    levels = [*(str(r.arg.name) for r in others), f"{name}.0"]
+    kept = replace(loops)
+    _restore(loops, first)
+    opts = (replace(o, level=tuple(levels)) if isinstance(o, Place) else o for o in kept.opts if isinstance(o, Opt))
+    if _length(longest) > size and _together(loops, target, Split(name, size), *opts):
+        return levels
+    _restore(loops, kept)
+    return []
 
 
 def _spread(loops: Loops, target: Target) -> None:
@@ -129,11 +154,13 @@ def _free_outputs(loops: Loops, target: Target) -> None:
     terms = max(prod(_length(r) for r in parts(u)[1]) for u in long)
     threads = min(THREADS, target.block_threads, max(ROW, _power(terms) // 8))
     if all(_along_rows(u) for u in long) or fastest is None or _length(fastest) < 8:
-        rows = [r for r in outputs if any(r in nest.free(u) for u in long)] or outputs
-        _grid(loops, target, [str(r.arg.name) for r in rows])
+        rows = [r for r in outputs if any(r in nest.free(u) for u in long)]
         along = max((r for r in outputs if r not in rows), key=_length, default=None)
         if along is not None:   # a block has the sums of a row, its threads have the row's elements
             _cut(loops, target, str(along.arg.name), threads)
+        if not rows:            # of the only row: each of several blocks has some of its elements
+            rows = [r for r in root_nest(loops.root).ranges if _is_loop(loops, r)]
+        _grid(loops, target, [str(r.arg.name) for r in rows])
         _group_sums(loops, target, threads, 0)
     else:                       # sums over columns: threads side by side have a column each
         _spread_ranges(loops, target, outputs, ROW)
@@ -287,8 +314,9 @@ def _reduces(root: UOp) -> list[UOp]:
 
 def _along_rows(u: UOp) -> bool:
     """Whether most of what a sum reads are neighbours in memory."""
-    near = [x for x in _loads(u) if any(stride(x, r) == 1 for r in parts(u)[1])]
-    return 2 * len(near) > len(_loads(u))
+    ranges = frozenset(parts(u)[1])
+    moving = [x for x in _loads(u) if nest.free(x) & ranges]
+    return 2 * sum(any(stride(x, r) == 1 for r in ranges) for x in moving) > len(moving)
 
 
 def _loads(u: UOp) -> list[UOp]:
