@@ -535,20 +535,16 @@ def test_beam_searches_once_and_what_it_found_is_used_at_once(folder: Path, monk
     assert before.spec.opts and engine.programs_for(kernels)[0].spec.opts == ()
 
 
-@pytest.mark.parametrize("terminal, variables, shown", [(True, {}, True), (True, {"NO_PROGRESS": "1"}, False),
-                                                        (False, {}, False)])
-def test_only_a_terminal_sees_how_far_a_search_is(terminal: bool, variables: dict[str, str], shown: bool,
-                                                  database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("terminal", [True, False])
+def test_only_a_terminal_sees_how_far_a_search_is(terminal: bool, database: Database,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     class Stream(io.StringIO):
         def isatty(self) -> bool:
             return terminal
     monkeypatch.setattr(sys, "stderr", Stream())
-    monkeypatch.delenv("NO_PROGRESS", raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
     search([(CASES["elementwise"].ast, "NULL")], beam=1, budget=60, records=database)
     text = sys.stderr.getvalue()
-    assert ("0/60 s" in text and text.endswith("\r\033[K")) if shown else not text
+    assert ("searching [" in text and text.endswith("\r\033[K")) if terminal else not text
 
 
 def test_the_kernels_of_one_schedule_leave_time_for_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
