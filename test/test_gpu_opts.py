@@ -391,3 +391,9 @@ def test_blocks_share_the_elements_of_one_row() -> None:
     norm = elementwise(Ops.SQRT, reduce(Ops.ADD, mul(x, x), (0,)))
     spec = render(lower_kernel(store(divide(x, expand(norm, (4096,)))), TARGET), TARGET)
     assert (spec.grid, spec.block) == ((16, 1, 1), (256, 1, 1))
+
+
+@pytest.mark.parametrize("case", cuda_cases.CASES, ids=lambda case: case.name)
+def test_what_the_heuristic_lists_is_what_it_did(case: Case) -> None:
+    chosen = lower_kernel(case.ast, TARGET)
+    assert render(lower_kernel(case.ast, TARGET, chosen.opts), TARGET).source == render(chosen, TARGET).source

@@ -41,7 +41,7 @@ TILE, DEEP, EACH = 64, 16, 4    # of a product: rows and columns of a block, ter
 
 def choose(loops: Loops, target: Target, plain: bool = False) -> None:
     """Applies the opts, and lists them in loops.opts. `plain`: one thread for each block, no tiles."""
-    first = replace(loops)
+    first = _saved(loops)
     for rows in () if plain else ROWS:
         _cooperate(loops, target, rows)
         if _fits(loops, target):
@@ -55,6 +55,10 @@ def choose(loops: Loops, target: Target, plain: bool = False) -> None:
         _grid(loops, target, levels)
 
 
+def _saved(loops: Loops) -> Loops:
+    return replace(loops, opts=list(loops.opts), dimensions=dict(loops.dimensions))
+
+
 def _restore(loops: Loops, old: Loops) -> None:
     loops.root, loops.serial, loops.copies = old.root, old.serial, old.copies
     loops.opts, loops.dimensions = list(old.opts), dict(old.dimensions)
@@ -62,7 +66,7 @@ def _restore(loops: Loops, old: Loops) -> None:
 
 def _together(loops: Loops, target: Target, *opts: Opt) -> bool:
     """Applies all of the opts, or none."""
-    before = replace(loops, opts=list(loops.opts), dimensions=dict(loops.dimensions))
+    before = _saved(loops)
     if all(attempt(loops, opt, target) for opt in opts):
         return True
     _restore(loops, before)
@@ -86,7 +90,7 @@ def _fits(loops: Loops, target: Target) -> bool:
 
 def _cooperate(loops: Loops, target: Target, rows: int) -> None:
     """The threads of a block share what is kept, for so many rows at a time; a kernel that keeps nothing is spread."""
-    first = replace(loops)
+    first = _saved(loops)
     place_values(loops, target, rows, shared=True)
     levels = _levels(loops)
     if levels is None:
@@ -118,7 +122,7 @@ def _share_outputs(loops: Loops, target: Target, first: Loops) -> list[str]:
     blocks = -(-BLOCKS * target.cores // prod(map(_length, others)))
     size = max(SHARE, _power(-(-_length(longest) // blocks)))
     levels = [*(str(r.arg.name) for r in others), f"{name}.0"]
-    kept = replace(loops)
+    kept = _saved(loops)
     _restore(loops, first)
     opts = (replace(o, level=tuple(levels)) if isinstance(o, Place) else o for o in kept.opts if isinstance(o, Opt))
     if _length(longest) > size and _together(loops, target, Split(name, size), *opts):
