@@ -320,14 +320,27 @@ class Base:
         if EAGER.value:
             self.realize()
 
+    def _is_plain_memory(self) -> bool:
+        """Whether this is memory that was made without gradients, however often it was written since."""
+        if split_view(self.uop)[0].op not in (Ops.BUFFER, Ops.ASSIGN):
+            return False
+        node = self._split()[1] if self._requires_grad else self.uop
+        while node.op is Ops.ASSIGN or node.op is Ops.VIEW or (node.op is Ops.DETACH and len(node.src) > 1):
+            node = node.src[1] if node.op is Ops.DETACH else node.src[0]
+        return node.op is Ops.BUFFER
+
     def _write_tracked(self, region: ShapeTracker, value: Base) -> None:
-        """The same, differentiated: in memory of its own, since gradients may need what was there before."""
+        """The same, differentiated: in memory of its own, since gradients may need what was there before; but memory
+        that was made without gradients stays where it is, as caches do.
+        """
         sharing = self._sharing()
         if any(t._requires_grad and t.is_leaf for t in sharing):
             raise RuntimeError("in-place change of a leaf that requires gradients: use no_grad() or detach()")
         base, past, tracker = self._split()
         past = next((t._split()[1] for t in sharing if t._requires_grad and t._split()[0] is base), past)
-        owned, whole = self._owned(base)
+        owned, whole = self._owned(base) if not self._is_plain_memory() else (base, ShapeTracker.contiguous(base.shape))
+        if owned is base and tracker.is_identity(base.shape):
+            past = self._node       # the bookmark, with what is there now: no longer history than need be
         new = UOp(Ops.ASSIGN, self.dtype, (owned, value._node), whole + tracker + region)
         history = UOp(Ops.ASSIGN, self.dtype, (past, value._node), tracker + region)
         for t in sharing:
