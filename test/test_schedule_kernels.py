@@ -247,6 +247,10 @@ def test_the_gradient_of_a_convolution_s_input_is_a_convolution() -> None:
     (kernel,) = create_schedule([gradient._node], HostBuffer, COSTS)[0].kernels
     (reduce,) = [node for node in toposort(kernel.ast) if node.op is Ops.REDUCE]
     assert reduce.src[0].shape == (8, 16, 20, 5, 20, 5, 32) and reduce.arg.axes == (3, 5, 6)
+    (padded,) = x.conv2d(w, padding=2).gradient(x, gradient=Tensor.empty(8, 32, 20, 20))
+    (kernel,) = create_schedule([padded._node], HostBuffer, COSTS)[0].kernels
+    (reduce,) = [node for node in toposort(kernel.ast) if node.op is Ops.REDUCE]
+    assert reduce.src[0].shape == (8, 16, 24, 5, 24, 5, 32) and reduce.arg.axes == (3, 5, 6)
 
 
 def test_a_sum_that_several_elements_share_is_stored_before_it_is_spread() -> None:

@@ -11,7 +11,8 @@ from typing import Any, Self
 
 from ..dtype import dtypes
 from ..helpers import prod
-from ..shape import build, infer_reshape
+from ..shape import ShapeTracker, build, infer_reshape
+from ..shape.view import View, suffix_products
 from ..uops import Ops, sint
 from ..uops.symbolic import ssimplify
 from .base import Base
@@ -358,26 +359,12 @@ class Movement(Base):
 
     def _windows(self, sizes: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> Self:
         """Sliding windows over the last axes: (..., spatial) -> (..., outputs, sizes)."""
-        axes, lead = len(sizes), tuple(self.shape[:self.ndim - len(sizes)])
-        spatial = self.shape[self.ndim - axes:]
-        outputs = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(spatial, sizes, strides, dilations)]
-        keep: list[Any] = [None] * len(lead)
-        # along one axis, k copies of n + d elements are a table in which row j starts d*j elements later in the axis:
-        # enough copies in a row that each window element lies in one of them
-        copies = [-(-(k * (n + d)) // n) if n else 1 for n, k, d in zip(spatial, sizes, dilations)]
-        x = self.repeat(*[1] * len(lead), *copies)
-        x = x.shrink([*keep, *[(0, k * (n + d)) for n, k, d in zip(spatial, sizes, dilations)]])
-        x = x.reshape(*lead, *[v for n, k, d in zip(spatial, sizes, dilations) for v in (k, n + d)])
-        reach = [o * s for o, s in zip(outputs, strides)]
-        grow = [max(r - (n + d), 0) for r, n, d in zip(reach, spatial, dilations)]
-        if any(grow):
-            x = x.pad([*keep, *[p for g in grow for p in (None, (0, g))]])
-        x = x.shrink([*keep, *[b for r in reach for b in (None, (0, r))]])
-        x = x.reshape(*lead, *[v for k, o, s in zip(sizes, outputs, strides) for v in (k, o, s)])
-        x = x.shrink([*keep, *[b for _ in sizes for b in (None, None, (0, 1))]])
-        x = x.reshape(*lead, *[v for k, o in zip(sizes, outputs) for v in (k, o)])
-        first, last = len(lead), len(lead) + 2 * axes
-        return x.permute(*range(first), *range(first + 1, last, 2), *range(first, last, 2))
+        lead = self.ndim - len(sizes)
+        outputs = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(self.shape[lead:], sizes, strides, dilations)]
+        step = suffix_products(self.shape)
+        across, within = ([k * n for k, n in zip(by, step[lead:])] for by in (strides, dilations))
+        view = View((*self.shape[:lead], *outputs, *sizes), (*step[:lead], *across, *within))
+        return self._view(build.viewed(self._node, ShapeTracker((view,))))
 
 
 __all__ = ["Movement", "arguments"]
