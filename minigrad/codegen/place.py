@@ -193,7 +193,7 @@ class Bound(Opt):
                 return f"{self.range} is {r.arg.kind}"
             if any(u.op is Ops.END and r in nest.parts(u)[1] for u in order):
                 return f"{self.range} is no reduce's"
-            start, end = self._ends(loops, r)
+            start, end = self.ends(loops, r)
             if (start, end) == r.src:
                 return "no guard bounds it"
             for u in order:
@@ -203,7 +203,8 @@ class Bound(Opt):
                         return f"the level is not around every loop over {self.range}"
         return None
 
-    def _ends(self, loops: Loops, r: UOp) -> tuple[UOp, UOp]:
+    def ends(self, loops: Loops, r: UOp) -> tuple[UOp, UOp]:
+        """Where the range starts and ends then."""
         order = nest.order(loops.root)
         keep = frozenset(u for u in order if u.op is Ops.RANGE and u.arg.name in self.level)
         found: list[tuple[UOp, UOp]] = []
@@ -229,7 +230,7 @@ class Bound(Opt):
 
     def apply(self, loops: Loops) -> None:
         for r in nest.ranges_named(loops.root, self.range):
-            start, end = self._ends(loops, r)
+            start, end = self.ends(loops, r)
             late = start is not r.src[0]
             shorter = UOp.range(r.arg.name, index_const(0) if late else start, end - start if late else end, r.arg.kind,
                                 r.arg.copy)

@@ -269,4 +269,8 @@ def _bound_reduces(loops: Loops, target: Target) -> None:
             multiple = LANES_MULTIPLE if _length(found[0]) >= 4 * LANES_MULTIPLE else 1
             inner = [n for n in level if all(n in {x.arg.name for x in nest.free(u)} for u in nest.order(loops.root)
                                              if u.op is Ops.REDUCE and any(r in parts(u)[1] for r in found))]
-            attempt(loops, Bound(name, tuple(inner), multiple), target)
+            bound = Bound(name, tuple(inner), multiple)
+            # a row is a thread on GPUs: neighbours that start at different places gain nothing, and PoCL 3.1 computes
+            # such loops wrongly
+            if not target.has_blocks or all(bound.ends(loops, r)[0] is r.src[0] for r in found):
+                attempt(loops, bound, target)
