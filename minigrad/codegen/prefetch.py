@@ -8,14 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..target import Target
-from ..uops import Ops, UOp, toposort
+from ..uops import TRANSCENDENTAL, Ops, UOp, toposort
 from . import nest
 from .lower import Loops
 from .nest import parts
 from .opts import Opt, const_size
 from .tiles import attempt, stride
 
-SLOW = frozenset({Ops.EXP, Ops.EXP2, Ops.LOG, Ops.LOG2, Ops.SIN, Ops.COS, Ops.TANH, Ops.ERF})
 LEAST_ROW = 1 << 10     # bytes
 
 
@@ -69,7 +68,7 @@ def prefetch_rows(loops: Loops, target: Target) -> None:
         if fill.op is not Ops.END or not parts(fill)[2] or not parts(fill)[1]:
             continue
         body, ranges, level = parts(fill)
-        if not any(x.op in SLOW for s in body for x in nest.toposort_until(s, nest.is_closer)):
+        if not any(x.op in TRANSCENDENTAL for s in body for x in nest.toposort_until(s, nest.is_closer)):
             continue
         ahead, along = level[-1], ranges[-1]
         for memory in dict.fromkeys(x.src[0] for x in _loads_in(fill)):
