@@ -13,7 +13,7 @@ from ..target import Target
 from ..uops import Ops, UOp
 from . import nest
 from .lower import Loops
-from .nest import parts
+from .nest import extent, parts
 from .opts import Merge, Thread
 from .placement import place_values
 from .prefetch import prefetch_rows
@@ -75,10 +75,6 @@ def cut_among_threads(loops: Loops, target: Target) -> None:
             return
 
 
-def _length(r: UOp) -> int:
-    return max(0, r.src[1].vmax - r.src[0].vmin)
-
-
 def _work(root: UOp) -> int:
     """The largest number of iterations of any closer, counting the loops around it."""
     most = 0
@@ -86,6 +82,6 @@ def _work(root: UOp) -> int:
         if nest.is_closer(u):
             n = 1
             for r in nest.free(u) | set(parts(u)[1]):
-                n *= max(1, _length(r))
+                n *= max(1, extent(r))
             most = max(most, n * max(1, sum(b.op is Ops.STORE for b in parts(u)[0])))
     return most

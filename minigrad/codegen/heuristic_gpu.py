@@ -15,14 +15,13 @@ from dataclasses import replace
 from ..helpers import prod
 from ..target import Target
 from ..uops import Ops, UOp
-from ..uops.uop import bounds
 from . import nest
 from .gpu import Global, Group, Local
 from .heuristic import merge_neighbours
 from .linearize import linearize, stored_dims
 from .lower import Loops
 from .matrix import DEPTHS, Matrix, operands
-from .nest import parts
+from .nest import extent, parts
 from .opts import Opt, Split, Upcast, Vector
 from .place import Place
 from .placement import place_values
@@ -97,15 +96,15 @@ def _cooperate(loops: Loops, target: Target, rows: int) -> None:
         _free_outputs(loops, target)
         return
     levels = levels or _share_outputs(loops, target, first)
-    lengths = [_length(r) for view in _nests(loops) for r in view.ranges if r.arg.name not in levels]
-    lengths += [_length(r) for u in _reduces(loops.root) for r in parts(u)[1]]
+    lengths = [extent(r) for view in _nests(loops) for r in view.ranges if r.arg.name not in levels]
+    lengths += [extent(r) for u in _reduces(loops.root) for r in parts(u)[1]]
     threads = min(THREADS, target.block_threads, max(ROW, _power(max(lengths, default=1))))
     _grid(loops, target, levels)
     for view in _nests(loops):
         own = [r for r in view.ranges if r.arg.name not in levels and _is_loop(loops, r)]
         if own:
             fastest = next((r for r in reversed(own) if any(stride(s, r) == 1 for s in view.stores)), None)
-            _cut(loops, target, str((fastest or max(own, key=_length)).arg.name), threads)
+            _cut(loops, target, str((fastest or max(own, key=extent)).arg.name), threads)
     _group_sums(loops, target, threads, 0)
 
 
@@ -115,17 +114,17 @@ def _share_outputs(loops: Loops, target: Target, first: Loops) -> list[str]:
     Each block normalises a token and multiplies it by some of the rows. `first`: the nest in which nothing is kept.
     """
     outputs = [r for r in root_nest(loops.root).ranges if _is_loop(loops, r)]
-    longest = max(outputs, key=_length, default=None)
+    longest = max(outputs, key=extent, default=None)
     if longest is None:
         return []
     name, others = str(longest.arg.name), [r for r in outputs if r is not longest]
-    blocks = -(-BLOCKS * target.cores // prod(map(_length, others)))
-    size = max(SHARE, _power(-(-_length(longest) // blocks)))
+    blocks = -(-BLOCKS * target.cores // prod(map(extent, others)))
+    size = max(SHARE, _power(-(-extent(longest) // blocks)))
     levels = [*(str(r.arg.name) for r in others), f"{name}.0"]
     kept = _saved(loops)
     _restore(loops, first)
     opts = (replace(o, level=tuple(levels)) if isinstance(o, Place) else o for o in kept.opts if isinstance(o, Opt))
-    if _length(longest) > size and _together(loops, target, Split(name, size), *opts):
+    if extent(longest) > size and _together(loops, target, Split(name, size), *opts):
         return levels
     _restore(loops, kept)
     return []
@@ -144,22 +143,22 @@ def _free_outputs(loops: Loops, target: Target) -> None:
     outputs = [r for r in view.ranges if _is_loop(loops, r)]
     if _tile_product(loops, target, view, outputs):
         return
-    count = prod(max(1, _length(r)) for r in outputs)
+    count = prod(max(1, extent(r)) for r in outputs)
     fastest = next((r for r in reversed(outputs) if any(stride(s, r) == 1 for s in view.stores)), None)
-    if not view.reduces and fastest is not None and count >= MANY and _length(fastest) % VECTOR == 0 \
+    if not view.reduces and fastest is not None and count >= MANY and extent(fastest) % VECTOR == 0 \
             and all(stride(u, fastest) in (0, 1) for u in view.nodes if u.op in (Ops.LOAD, Ops.STORE)):
         name = fastest.arg.name
         if _together(loops, target, Split(name, VECTOR), Vector(f"{name}.1")):
             outputs = [r for r in root_nest(loops.root).ranges if _is_loop(loops, r)]
-    long = [u for u in view.reduces if prod(_length(r) for r in parts(u)[1]) >= LONG]
+    long = [u for u in view.reduces if prod(extent(r) for r in parts(u)[1]) >= LONG]
     if not long or count >= MANY and not any(_along_rows(u) for u in long):
         _spread_ranges(loops, target, outputs, THREADS)
         return
-    terms = max(prod(_length(r) for r in parts(u)[1]) for u in long)
+    terms = max(prod(extent(r) for r in parts(u)[1]) for u in long)
     threads = min(THREADS, target.block_threads, max(ROW, _power(terms) // 8))
-    if all(_along_rows(u) for u in long) or fastest is None or _length(fastest) < 8:
+    if all(_along_rows(u) for u in long) or fastest is None or extent(fastest) < 8:
         rows = [r for r in outputs if any(r in nest.free(u) for u in long)]
-        along = max((r for r in outputs if r not in rows), key=_length, default=None)
+        along = max((r for r in outputs if r not in rows), key=extent, default=None)
         if along is not None:   # a block has the sums of a row, its threads have the row's elements
             _cut(loops, target, str(along.arg.name), threads)
         if not rows:            # of the only row: each of several blocks has some of its elements
@@ -179,8 +178,8 @@ def _tile_product(loops: Loops, target: Target, view: NestView, outputs: list[UO
     loads = [u for u in view.nodes if u.op is Ops.LOAD and depth in nest.free(u)]
     column = next((r for r in reversed(outputs) if all(stride(s, r) == 1 for s in view.stores)), None)
     row = None if column is None else row_range(view, [d], column)
-    if column is None or row is None or row not in outputs or min(_length(row), _length(column)) < TILE // 2 \
-            or _length(depth) < DEEP or len({u.src[0] for u in loads}) != len(loads) or len(loads) != 2:
+    if column is None or row is None or row not in outputs or min(extent(row), extent(column)) < TILE // 2 \
+            or extent(depth) < DEEP or len({u.src[0] for u in loads}) != len(loads) or len(loads) != 2:
         return False
     m, n, k = str(row.arg.name), str(column.arg.name), str(depth.arg.name)
     others = [str(r.arg.name) for r in outputs if r not in (row, column)]
@@ -203,8 +202,8 @@ def _tile_product(loops: Loops, target: Target, view: NestView, outputs: list[UO
         fast, slow = (a, b) if abs(stride(u, mine)) == 1 else (b, a)      # as it lies in memory
         across = TILE // EACH
         for axis, dimension in ((fast, 0), (slow, 1)):
-            extent = TILE if axis == a else DEEP
-            if extent > across:
+            size = TILE if axis == a else DEEP
+            if size > across:
                 fills += [Split(f"{label}_{axis}", across), Local(f"{label}_{axis}.1", dimension),
                           Upcast(f"{label}_{axis}.0")]
             else:
@@ -249,7 +248,7 @@ def _spread_ranges(loops: Loops, target: Target, ranges: list[UOp], threads: int
     threads = min(threads, target.block_threads)
     outer = []
     for dimension, r in enumerate(reversed(ranges[-3:])):
-        name, length = str(r.arg.name), _length(r)
+        name, length = str(r.arg.name), extent(r)
         size = min(threads, _power(length)) if dimension < 2 else 1
         if r.src[1].op is Ops.CONST and length <= size and _together(loops, target, Local(name, dimension)):
             threads //= max(1, _power(length))
@@ -263,7 +262,7 @@ def _spread_ranges(loops: Loops, target: Target, ranges: list[UOp], threads: int
 
 def _grid(loops: Loops, target: Target, names: list[str]) -> None:
     """Three of the ranges, the longest, become the grid; its first dimension holds most blocks."""
-    lengths = {name: max(map(_length, nest.ranges_named(loops.root, name)), default=0) for name in names}
+    lengths = {name: max(map(extent, nest.ranges_named(loops.root, name)), default=0) for name in names}
     free = [d for d in range(3) if not any(loops.dimensions.get(u.arg.name) == d and u.arg.kind == "global"
                                            for u in nest.order(loops.root) if u.op is Ops.RANGE)]
     for name in sorted(names, key=lambda name: -lengths[name]):
@@ -274,7 +273,7 @@ def _grid(loops: Loops, target: Target, names: list[str]) -> None:
 def _cut(loops: Loops, target: Target, name: str, threads: int) -> None:
     """All threads of the block walk a range together."""
     (r,) = nest.ranges_named(loops.root, name)[:1]
-    if r.src[1].op is not Ops.CONST or _length(r) != threads or not attempt(loops, Local(name, 0), target):
+    if r.src[1].op is not Ops.CONST or extent(r) != threads or not attempt(loops, Local(name, 0), target):
         _together(loops, target, Split(name, threads), Local(f"{name}.1", 0))
 
 
@@ -284,12 +283,12 @@ def _group_sums(loops: Loops, target: Target, threads: int, dimension: int) -> N
     warp = target.warp if target.warp and not dimension and threads % target.warp == 0 else 0
     while True:
         found = [(r, u) for u in _reduces(loops.root) for r in parts(u)[1]
-                 if _is_loop(loops, r) and _length(r) >= ROW and r.arg.name not in tried
+                 if _is_loop(loops, r) and extent(r) >= ROW and r.arg.name not in tried
                  and not r.arg.name.endswith("g") and (dimension or not _differs(u))]
         if not found:
             return
-        r, u = max(found, key=lambda pair: _length(pair[0]))
-        name, length = str(r.arg.name), _length(r)
+        r, u = max(found, key=lambda pair: extent(pair[0]))
+        name, length = str(r.arg.name), extent(r)
         tried |= {str(x.arg.name) for x in parts(u)[1]} | {f"{name}.0", f"{name}.1.1"}
         loads = [x for x in _loads(u) if r in nest.free(x)]
         vectors = loads and length % VECTOR == 0 and length >= VECTOR * threads
@@ -334,11 +333,7 @@ def _differs(u: UOp) -> bool:
 
 
 def _is_loop(loops: Loops, r: UOp) -> bool:
-    return r.arg.kind == "loop" and r.arg.name not in loops.serial and _length(r) > 1
-
-
-def _length(r: UOp) -> int:
-    return max(0, bounds(r.src[1])[1] - bounds(r.src[0])[0])
+    return r.arg.kind == "loop" and r.arg.name not in loops.serial and extent(r) > 1
 
 
 def _power(n: int) -> int:

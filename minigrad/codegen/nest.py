@@ -173,6 +173,11 @@ def extreme(expression: UOp, keep: Iterable[UOp], largest: bool) -> UOp:
     return index_const(bounds(expression)[1 if largest else 0])
 
 
+def extent(r: UOp) -> int:
+    """A range's iterations, at most."""
+    return max(0, r.src[1].vmax - r.src[0].vmin)
+
+
 def ranges_named(root: UOp, name: str) -> list[UOp]:
     return [u for u in order(root) if u.op is Ops.RANGE and u.arg.name == name]
 

@@ -17,7 +17,7 @@ from ..uops import Ops, UOp, toposort
 from ..uops.uop import index_const, linear
 from . import nest
 from .lower import Loops
-from .nest import parts
+from .nest import extent, parts
 from .opts import Carry, NonTemporal, Opt, Order, Peel, Split, Upcast, Vector, flatten, perform
 from .place import Place
 
@@ -103,14 +103,10 @@ def stride(access: UOp, r: UOp) -> int:
         others = any(r in nest.free(i) for a, i in enumerate(indices) if a != last) or (
             not inner and r in nest.free(indices[last])
         )
-        return FAR if others or (width and inner and _length(r) * inner > width) else inner
+        return FAR if others or (width and inner and extent(r) * inner > width) else inner
     flat = flatten(indices, memory.arg.shape)[0]
     step = linear(flat)[1].get(r, 0)
     return FAR if step == 0 and r in nest.free(flat) else step
-
-
-def _length(r: UOp) -> int:
-    return max(0, r.src[1].vmax - r.src[0].vmin)
 
 
 def _tile(loops: Loops, view: NestView, target: Target) -> None:
@@ -132,9 +128,9 @@ def _tile(loops: Loops, view: NestView, target: Target) -> None:
         if view.stores
         else None
     )
-    if o is None or _length(o) < lanes:
+    if o is None or extent(o) < lanes:
         o = _turned_columns(loops, view, lanes) or o
-    if o is not None and _length(o) < 4:
+    if o is not None and extent(o) < 4:
         o = None
     down = [d for d in view.reduces if o is not None and o in nest.free(d)]
     across = [d for d in view.reduces if d not in down]
@@ -164,9 +160,9 @@ def _stride_of_lanes(access: UOp, r: UOp, lanes: int) -> int:
     """The stride along a range that is cut into lanes: 1 also where the range goes through several axes of the memory,
     one after the other, as long as no vector does."""
     step = stride(access, r)
-    if step != FAR or _length(r) % lanes:
+    if step != FAR or extent(r) % lanes:
         return step
-    outer, inner = (UOp.range(f"{r.arg.name}.{part}", 0, n) for part, n in enumerate((_length(r) // lanes, lanes)))
+    outer, inner = (UOp.range(f"{r.arg.name}.{part}", 0, n) for part, n in enumerate((extent(r) // lanes, lanes)))
     return stride(nest.substitute(access, {r: r.src[0] + outer * lanes + inner}), inner)
 
 
@@ -176,7 +172,7 @@ def _turned_columns(loops: Loops, view: NestView, lanes: int) -> UOp | None:
     """
     found: dict[UOp, int] = {}
     for r in reversed(view.ranges):
-        if r.arg.name in loops.serial or r.arg.kind != "loop" or _length(r) < lanes or len(view.reduces) != 1:
+        if r.arg.name in loops.serial or r.arg.kind != "loop" or extent(r) < lanes or len(view.reduces) != 1:
             continue
         d = view.reduces[0]
         reads = [u for u in _loads_of(d) if r in nest.free(u)]
@@ -189,12 +185,12 @@ def _turned_columns(loops: Loops, view: NestView, lanes: int) -> UOp | None:
 
 def _shared(view: NestView, operand: _Operand, o: UOp) -> int:
     """How many outputs share what is packed of an operand."""
-    return prod([_length(r) for r in view.ranges if r is not o and r not in operand.moved_by])
+    return prod([extent(r) for r in view.ranges if r is not o and r not in operand.moved_by])
 
 
 def _depth(d: UOp) -> int:
     """The number of elements that make one of a reduce."""
-    return prod([_length(r) for r in parts(d)[1]])
+    return prod([extent(r) for r in parts(d)[1]])
 
 
 def _turn(loops: Loops, view: NestView, load: UOp, lanes: int, target: Target) -> bool:
@@ -203,18 +199,18 @@ def _turn(loops: Loops, view: NestView, load: UOp, lanes: int, target: Target) -
     """
     along = next((r for r in view.ranges if stride(load, r) == 1), None)
     written = next((r for r in view.ranges if r is not along and stride(view.stores[0], r) == 1), None)
-    if along is None or written is None or _length(written) < 4 or view.stores[0].src[0] is load.src[0]:
+    if along is None or written is None or extent(written) < 4 or view.stores[0].src[0] is load.src[0]:
         return False
     if view.stores[0].src[0].op is Ops.SCRATCH:
         lanes = min(lanes, MOST_ROWS)
-    while lanes > _length(written):
+    while lanes > extent(written):
         lanes //= 2
     name = written.arg.name
     others = [r.arg.name for r in view.ranges if r is not along and r is not written]
     attempt(loops, Split(name, lanes), target)
     attempt(loops, Order((*others, name + ".0", along.arg.name, name + ".1")), target)
-    if _length(written) % lanes:
-        attempt(loops, Peel(name + ".0", _length(written) // lanes if written.src[1].op is Ops.CONST else -1), target)
+    if extent(written) % lanes:
+        attempt(loops, Peel(name + ".0", extent(written) // lanes if written.src[1].op is Ops.CONST else -1), target)
     return attempt(loops, Vector(name + ".1"), target)
 
 
@@ -225,7 +221,7 @@ def _loads_of(d: UOp) -> list[UOp]:
 def row_range(view: NestView, down: list[UOp], o: UOp) -> UOp | None:
     """The innermost other output range on which some vectors of the reduces do not depend, while the reduces do."""
     for r in reversed(view.ranges):
-        if r is o or r.arg.kind != "loop" or _length(r) < 2:
+        if r is o or r.arg.kind != "loop" or extent(r) < 2:
             continue
         if all(
             r in nest.free(d) and any(o in nest.free(u) and r not in nest.free(u) for u in _loads_of(d)) for d in down
@@ -276,11 +272,11 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
         depth = _depth(d)
         if turned:
             must.append(_operand(d, turned, o))
-        elif plain and rows is not None and _length(rows) >= PACK_ROWS and depth * _length(o) * 4 > target.l1 // 2:
+        elif plain and rows is not None and extent(rows) >= PACK_ROWS and depth * extent(o) * 4 > target.l1 // 2:
             found = _operand(d, plain, o)
             may += [found] if found is not None and depth * LEAST_PANEL * 4 <= target.scratch // 4 else []
     needed = [m for m in must if m is not None]
-    if len(needed) < len(must) and rows is not None and _length(rows) >= GATHER_ROWS:
+    if len(needed) < len(must) and rows is not None and extent(rows) >= GATHER_ROWS:
         return True  # cannot be packed: lanes are gathered one by one, for many rows
     if rows is None or len(needed) < len(must) or not needed + may or \
             any(_shared(view, x, o) < PACK_ROWS_TURNED for x in needed):
@@ -299,7 +295,7 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
         front = [r.arg.name for r in view.ranges if r in moved and r is not o]
         rest = [r.arg.name for r in view.ranges if r not in moved and r is not o]
         level = tuple(front)
-        if _length(o) > width:
+        if extent(o) > width:
             if not attempt(loops, Split(along, width), target):
                 return not must
             level, along = (*front, along + ".0"), along + ".1"
@@ -316,7 +312,7 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
     packed = True
     for x in operands:
         layout: tuple[tuple[int, int, int], ...] = (*((a, 1, 0) for a in x.reduced), (x.inner, 1, 0))
-        if view.level and _length(o) > width:
+        if view.level and extent(o) > width:
             layout = ((x.inner, width, 0), *((a, 1, 0) for a in x.reduced), (x.inner, 1, width))
         done = attempt(loops, Place(f"p{x.slot}", level, layout, along=along), target)
         packed = packed and (done or x not in needed)
@@ -329,7 +325,7 @@ def _turn_rows(loops: Loops, view: NestView, d: UOp, rows: UOp, o: UOp, front: t
     """
     reads = [u for u in _loads_of(d) if rows in nest.free(u) and o not in nest.free(u)]
     x = _operand(d, reads, rows)
-    if x is None or _length(o) < MANY_ROWS or stride(reads[0], rows) != 1:
+    if x is None or extent(o) < MANY_ROWS or stride(reads[0], rows) != 1:
         return False
     steps = [stride(reads[0], r) * reads[0].dtype.itemsize for r in parts(d)[1]]
     others = {r.arg.name for r in view.ranges if r is not rows and r in x.moved_by}
@@ -352,7 +348,7 @@ def _block(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
         return 0
     strided = any(o not in nest.free(u) and abs(stride(u, ranges[-1])) > 1 for u in _loads_of(down[0]))
     most = STRIDED_DEPTH if strided else target.l2 // 2 // (_widest(target) * 4)
-    depth, outer = _depth(down[0]), _length(ranges[0])
+    depth, outer = _depth(down[0]), extent(ranges[0])
     inner = depth // max(1, outer)
     if depth <= most * 3 // 2:
         return 0
@@ -388,11 +384,11 @@ def _panel(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
     if depth * wide * 4 * len(down) > target.l2 * 3 // 4:
         wide //= 2
     if view.level:
-        return lanes * _vectors(_length(o), lanes, min(wide, _length(o)) // lanes)
+        return lanes * _vectors(extent(o), lanes, min(wide, extent(o)) // lanes)
     rows = row_range(view, down, o)
-    if rows is None or _length(rows) >= MANY_ROWS:  # the threads may as well share the rows
+    if rows is None or extent(rows) >= MANY_ROWS:  # the threads may as well share the rows
         return wide
-    return min(range(wide, wide // 2 - 1, -lanes), key=lambda width: -(-_length(o) // width // target.cores) * width)
+    return min(range(wide, wide // 2 - 1, -lanes), key=lambda width: -(-extent(o) // width // target.cores) * width)
 
 
 def _rows_of_lanes(loops: Loops, view: NestView, across: list[UOp], target: Target) -> int:
@@ -400,14 +396,14 @@ def _rows_of_lanes(loops: Loops, view: NestView, across: list[UOp], target: Targ
     if not across or not view.ranges:
         return ACCUMULATORS
     for r in reversed(view.ranges):
-        if r.arg.kind != "loop" or r.arg.name in loops.serial or not 2 <= _length(r) <= 8:
+        if r.arg.kind != "loop" or r.arg.name in loops.serial or not 2 <= extent(r) <= 8:
             continue
         if (
             all(r in nest.free(d) for d in across)
             and any(r not in nest.free(u) for d in across for u in _loads_of(d))
             and attempt(loops, Upcast(r.arg.name), target)
         ):
-            return max(1, ACCUMULATORS * 2 // _length(r))
+            return max(1, ACCUMULATORS * 2 // extent(r))
     return ACCUMULATORS
 
 
@@ -427,7 +423,7 @@ def _vectorize_reduce(loops: Loops, d: UOp, lanes: int, accumulators: int, targe
     )
     if best is None:
         best = next((r for r in reversed(ranges) if not loads), None)
-    if best is None or _length(best) < 4 or not nest.ranges_named(loops.root, best.arg.name):
+    if best is None or extent(best) < 4 or not nest.ranges_named(loops.root, best.arg.name):
         return
     _split_into_lanes(loops, best, lanes, accumulators, target)
 
@@ -436,7 +432,7 @@ def _split_into_lanes(
     loops: Loops, r: UOp, lanes: int, vectors: int, target: Target, rows: tuple[str, ...] = ()
 ) -> None:
     """range -> blocks of `vectors` vectors: the last, partial block is peeled off. `rows` are duplicated around it."""
-    inner, length = str(r.arg.name), _length(r)
+    inner, length = str(r.arg.name), extent(r)
     while lanes > 4 and lanes > length:
         lanes //= 2
     constant = r.src[0].op is Ops.CONST and r.src[1].op is Ops.CONST
@@ -473,10 +469,10 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
     split = f"{name}.1"
     if nest.ranges_named(loops.root, split) and not nest.ranges_named(loops.root, name):
         inner, length = split, _panel(view, down, o, target)      # cut into panels already
-        if _length(o) % length:
-            attempt(loops, Peel(f"{name}.0", at=_length(o) // length), target)
+        if extent(o) % length:
+            attempt(loops, Peel(f"{name}.0", at=extent(o) // length), target)
     else:
-        inner, length = name, _length(o)
+        inner, length = name, extent(o)
     rows = row_range(view, down, o) if down else None
     while lanes > 4 and lanes > length:
         lanes //= 2
@@ -488,14 +484,14 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
     row_name = None
     if rows is not None:
         height = max(1, (target.registers - 1 - vectors) // vectors // reduces)
-        height = min(height, MOST_ROWS, _length(rows))
-        least = height * 2 // 3 if _length(rows) <= 4 * height else height - 1
+        height = min(height, MOST_ROWS, extent(rows))
+        least = height * 2 // 3 if extent(rows) <= 4 * height else height - 1
         height = next(
-            (h for h in range(height, least - 1, -1) if _length(rows) % h == 0), height
+            (h for h in range(height, least - 1, -1) if extent(rows) % h == 0), height
         )  # no remainder, if possible
-        others = [r for r in view.ranges if r not in (o, rows) and _length(r) >= target.cores]
+        others = [r for r in view.ranges if r not in (o, rows) and extent(r) >= target.cores]
         alone = not view.level and inner == name and not others
-        row_name = _split_rows(loops, rows.arg.name, _length(rows), height, alone, target)
+        row_name = _split_rows(loops, rows.arg.name, extent(rows), height, alone, target)
     if inner == split and length == lanes * vectors:
         attempt(loops, Split(inner, lanes), target)
         for r in row_name or ():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ..codegen import nest
 from ..codegen.lower import Loops
-from ..codegen.nest import parts
+from ..codegen.nest import extent, parts
 from ..codegen.tiles import stride
 from ..dtype import dtypes
 from ..target import Target
@@ -46,12 +46,12 @@ def estimate(loops: Loops, target: Target) -> float:
     cores = 1.0
     ways = [u for u in nest.order(loops.root) if u.op is Ops.RANGE and u.arg.name == loops.thread]
     if ways and target.has_threads:
-        n = max(1, _length(ways[0]))
+        n = max(1, extent(ways[0]))
         cores = n / -(-n // target.cores)       # the last turn may leave cores idle
     if target.has_blocks:
         for u in nest.order(loops.root):
             if u.op is Ops.RANGE and u.arg.kind in ("global", "local"):
-                cores *= max(1, _length(u))
+                cores *= max(1, extent(u))
         cores = min(cores, float(target.cores * 128))
     cycles = sum(_cycles(loop, target) for loop in visited.values()) / cores
     for cache, rate in zip((target.l1, target.l2, target.l3), BEYOND):
@@ -61,14 +61,10 @@ def estimate(loops: Loops, target: Target) -> float:
     return cycles / CLOCK
 
 
-def _length(r: UOp) -> int:
-    return max(0, r.src[1].vmax - r.src[0].vmin)
-
-
 def _times(ranges: tuple[UOp, ...]) -> float:
     n = 1.0
     for r in ranges:
-        n *= max(1, _length(r))
+        n *= max(1, extent(r))
     return n
 
 
@@ -109,7 +105,7 @@ def _count(u: UOp, depth: int, loop: _Loop, target: Target) -> None:
 def _vectors(u: UOp, target: Target) -> int:
     """Registers that a value takes."""
     lanes = nest.lanes(u)
-    return max(1, -(-_length(lanes[0]) * 4 // target.vector_bytes)) if lanes else 1
+    return max(1, -(-extent(lanes[0]) * 4 // target.vector_bytes)) if lanes else 1
 
 
 def _cycles(loop: _Loop, target: Target) -> float:
@@ -129,7 +125,7 @@ def _cycles(loop: _Loop, target: Target) -> float:
 def _uops(access: UOp, target: Target) -> float:
     """Memory operations: one a vector where the lanes are neighbours or all the same, one a lane where they gather."""
     lanes = nest.lanes(access)
-    return _length(lanes[0]) if lanes and stride(access, lanes[0]) not in (0, 1) else _vectors(access, target)
+    return extent(lanes[0]) if lanes and stride(access, lanes[0]) not in (0, 1) else _vectors(access, target)
 
 
 def _beyond(loop: _Loop, cache: int) -> float:
@@ -162,7 +158,7 @@ def _touched(access: UOp, scope: tuple[UOp, ...]) -> list[float]:
     found = [min(most, elements * (memory.dtype.itemsize if near else LINE))]
     for r in reversed(scope):
         if r in free:
-            elements *= max(1, _length(r))
+            elements *= max(1, extent(r))
             near = near and (bool(lanes) or abs(stride(access, r)) == 1 or len(found) > 1)
         found.append(min(most, elements * (memory.dtype.itemsize if near else LINE)))
     return found[::-1]
