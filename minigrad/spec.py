@@ -173,6 +173,11 @@ def where(u: UOp) -> str | None:
     return sources_stretch(u)
 
 
+def dot(u: UOp) -> str | None:
+    pairs = all(s.dtype.scalar is dtypes.uint32 for s in u.src)
+    return None if pairs and u.dtype.scalar is dtypes.float32 else f"{u.dtype!r} of {[s.dtype for s in u.src]}"
+
+
 def reduce_(u: UOp) -> str | None:
     axes, rank = u.arg.axes, len(u.src[0].shape)
     if u.arg.op not in (Ops.ADD, Ops.MUL, Ops.MAX):
@@ -278,6 +283,7 @@ VALUES = (
     row({Ops.AND, Ops.OR, Ops.XOR}, 2, NOTHING, first_of(_agree, dtype_is("biu"))),
     row({Ops.IDIV, Ops.MOD}, 2, NOTHING, first_of(_agree, dtype_is("iux"))),
     row(COMPARISON | {Ops.ADD, Ops.MUL, Ops.MAX}, 2, NOTHING, _agree),
+    row(Ops.DOT, 2, NOTHING, first_of(sources_stretch, dot)),
     row(Ops.WHERE, 3, NOTHING, where),
     row(Ops.CAST, 1, NOTHING),
     row(Ops.BITCAST, 1, NOTHING, bitcast),

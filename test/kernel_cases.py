@@ -367,6 +367,13 @@ def _matmul_bf16() -> Case:
 
 
 @case
+def _two_products() -> Case:
+    """Products that share an operand."""
+    x, a, b = param(1, (6, 20)), param(2, (20, 18)), param(3, (20, 18))
+    return one("two_products", mul(product(x, a), product(x, b)))
+
+
+@case
 def _mixed_halves() -> Case:
     a, b = param(1, (4, 33), F16), param(2, (4, 33), BF16)
     return one("mixed_halves", mul(cast(a, F32), cast(b, F32)), F32)

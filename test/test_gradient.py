@@ -319,7 +319,7 @@ def test_long_chains_take_linear_time_and_no_stack() -> None:
 
 def test_every_elementwise_op_of_floats_has_a_rule() -> None:
     steps = {Ops.NOT, Ops.IDIV, Ops.MOD, Ops.CMPLT, Ops.CMPNE, Ops.AND, Ops.OR, Ops.XOR, Ops.SHL, Ops.SHR, Ops.BITCAST}
-    assert ELEMENTWISE - steps <= set(RULES)
+    assert ELEMENTWISE - steps - {Ops.DOT} <= set(RULES)     # DOT is in kernels only
 
 
 def test_a_view_that_changes_nothing_is_not_the_leaf() -> None:

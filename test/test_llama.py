@@ -204,7 +204,8 @@ def test_bfloat16_and_float16_weights_are_used_as_they_are() -> None:
     rounded = {name: widen_bfloat16(round_bfloat16(array)) for name, array in arrays.items()}
     model = build(GROUPED, {name: Tensor(array) for name, array in arrays.items()}, "test", dtype="bf16")
     assert model.dtype is dtypes.bfloat16
-    assert_close(model(Tensor([tokens])).numpy()[0], oracle(GROUPED, rounded, tokens))
+    # activations are rounded to 8 bits before every product
+    assert_close(model(Tensor([tokens])).numpy()[0], oracle(GROUPED, rounded, tokens), 2e-2)
 
 
 def test_frequencies_equal_the_published_formula(config: LlamaConfig) -> None:
@@ -730,7 +731,7 @@ def test_commands_report_errors_without_a_traceback(
 def test_benchmark_fills_every_row() -> None:
     result = benchmark.benchmark_random(GROUPED, "tiny", "bf16", tokens=6)
     rows = dict(result.rows())
-    assert "bfloat16 weights are widened" in rows["activations, dot products"]
+    assert "rounded to bfloat16 before products" in rows["activations, dot products"]
     assert result.kernels_per_token > 0
     assert len(result.tokens) == 6
     assert result.bytes_per_token == 2 * sum(math.prod(shape) for shape in GROUPED.weight_shapes.values())

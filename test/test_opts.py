@@ -7,7 +7,20 @@ from kernel_cases import CASES, F32, Case, difference, finish_specs, one, param,
 
 from minigrad.codegen import nest
 from minigrad.codegen.lower import Loops, lower_ast
-from minigrad.codegen.opts import Carry, Merge, NonTemporal, Opt, Order, Peel, Split, Thread, Unroll, Upcast, Vector
+from minigrad.codegen.opts import (
+    Carry,
+    Fuse,
+    Merge,
+    NonTemporal,
+    Opt,
+    Order,
+    Peel,
+    Split,
+    Thread,
+    Unroll,
+    Upcast,
+    Vector,
+)
 from minigrad.codegen.pipeline import apply_opts, lower_kernel
 from minigrad.codegen.place import Bound, Place
 from minigrad.codegen.prefetch import Prefetch
@@ -50,6 +63,7 @@ EQUAL: list[tuple[str, str, tuple[Opt, ...]]] = [
     ("split without one", "matmul", (Split("r0", 7), Split("r0.1", 7))),
     ("split of a symbolic range", "symbolic_softmax", (Split("o1", 16), Split("r0", 4), Split("r1", 8))),
     ("merge of outputs", "adam", (Merge("o0", "o1"),)),
+    ("fuse", "two_products", (Fuse("r0", "r1"), Split("o1", 16), Vector("o1.1"))),
     ("order of reduces", "largest_of_two_axes", (Order(("r0_1", "r0_0")),)),
     ("merge undoes a split", "matmul", (Split("o1", 2), Merge("o1.0", "o1.1"))),
     ("order of outputs", "matmul", (Order(("o1", "o0")),)),
@@ -170,6 +184,9 @@ def test_split_needs_a_size_and_a_loop() -> None:
 
 
 def test_merge_needs_neighbours_and_plain_addresses() -> None:
+    assert "are not two loops" in reason("two_products", Fuse("r0", "r0"))
+    assert "different bounds" in reason("two_products", Fuse("r0", "o0"))
+    assert "needs the other's" in reason("layernorm_statistics", Fuse("r0", "r1"))
     assert "do not stand together" in reason("matmul", Merge("o1", "o0"))
     assert "do not stand together" in reason("matmul", Merge("o1", "r0"))
     assert "would need a division" in reason("matmul", Merge("o0", "o1"))

@@ -15,12 +15,24 @@ import pytest
 from kernel_cases import CASES, Case, difference, finish_specs, run
 
 from minigrad.codegen import nest
-from minigrad.codegen.lower import Loops, lower_ast
-from minigrad.codegen.opts import Carry, Merge, NonTemporal, Opt, Order, Peel, Split, Thread, Unroll, Upcast, Vector
-from minigrad.codegen.pipeline import Lowered, finish, lower_kernel
+from minigrad.codegen.lower import Loops
+from minigrad.codegen.opts import (
+    Carry,
+    Fuse,
+    Merge,
+    NonTemporal,
+    Opt,
+    Order,
+    Peel,
+    Split,
+    Thread,
+    Unroll,
+    Upcast,
+    Vector,
+)
+from minigrad.codegen.pipeline import Lowered, finish, loops_of, lower_kernel
 from minigrad.codegen.place import Bound, Place
 from minigrad.codegen.prefetch import Prefetch
-from minigrad.codegen.simplify import simplify
 from minigrad.runtime.compiler import CompileError
 from minigrad.runtime.device import get_device
 from minigrad.uops import Ops, UOp, toposort
@@ -41,12 +53,14 @@ def propose(rng: random.Random, loops: Loops) -> Opt:
     closers = [u for u in order if nest.is_closer(u) and nest.parts(u)[1]]
     together = [r.arg.name for r in nest.parts(rng.choice(closers))[1]] if closers else names
     kind = rng.choices(("split", "merge", "order", "thread", "vector", "upcast", "unroll", "peel", "place", "bound",
-                        "carry", "stream", "prefetch"), (6, 2, 3, 2, 5, 4, 2, 3, 5, 3, 3, 1, 2))[0]
+                        "carry", "stream", "prefetch", "fuse"), (6, 2, 3, 2, 5, 4, 2, 3, 5, 3, 3, 1, 2, 2))[0]
     if kind == "split":
         return Split(name, rng.choice((2, 3, 4, 4, 5, 8, 16)))
     if kind == "merge":
         at = rng.randrange(max(1, len(together) - 1))
         return Merge(together[at], together[min(at + 1, len(together) - 1)])
+    if kind == "fuse":
+        return Fuse(name, rng.choice(names))
     if kind == "order":
         return Order(tuple(rng.sample(together, len(together))))
     if kind == "thread":
@@ -97,7 +111,7 @@ def random_list(case: Case, seed: int) -> tuple[tuple[Opt, ...], Lowered | str]:
     """The opts that were applied, and the kernel or what went wrong."""
     rng = random.Random(f"{case.name} {seed}")
     target = get_device("CPU").target
-    loops = lower_ast(simplify(case.ast))
+    loops = loops_of(case.ast, target)
     done: list[Opt] = []
     opt: Opt | None = None
     try:

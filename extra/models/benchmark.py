@@ -53,11 +53,15 @@ class Result:
         rates = 1 / np.array(self.tokens)
         median, low, high = np.median(rates), np.percentile(rates, 10), np.percentile(rates, 90)
         read, probed = self.bytes_per_token * median, max(self.bandwidth)
-        widened = "" if self.dtype is dtypes.float32 else f" ({self.dtype.name} weights are widened in registers)"
+        dots = {
+            dtypes.float32: "float32, accumulated in float32",
+            dtypes.float16: "float32, accumulated in float32 (float16 weights are widened in registers)",
+            dtypes.bfloat16: "float32; rounded to bfloat16 before products, which are summed in float32",
+        }[self.dtype]
         return [
             ("model", f"{self.name}, {self.parameters / 1e6:,.1f}M parameters"),
             ("weights", self.dtype.name),
-            ("activations, dot products", f"float32, accumulated in float32{widened}"),
+            ("activations, dot products", dots),
             ("load", f"{self.load:.2f} s"),
             ("first token, nothing compiled in this process", f"{self.first_token:.2f} s"),
             (f"prefill of {self.prefill_tokens} tokens", f"{self.prefill_tokens / min(self.prefill):,.1f} tokens/s"),

@@ -8,8 +8,9 @@ Llama is a pre-norm transformer with RMSNorm, rotary positions, grouped-query at
     RMSNorm: Zhang & Sennrich 2019 (1910.07467); RoPE: Su et al. 2021 (2104.09864); GQA: Ainslie et al. 2023
     (2305.13245); SwiGLU: Shazeer 2020 (2002.05202).
 
-Weights may be float32, float16 or bfloat16; activations and dot products are float32. Names of layers and weights are
-those of Hugging Face's checkpoints without their leading "model.".
+Weights may be float32, float16 or bfloat16; activations are float32, and so are dot products, except that bfloat16
+weights are multiplied by activations rounded to bfloat16 (and summed in float32). Names of layers and weights are those
+of Hugging Face's checkpoints without their leading "model.".
 
     python -m extra.models.llama --help          # generate, chat, train, benchmark: extra/models/cli.py
     model = Llama(PRESETS["15M"]); logits = model(Tensor([[1, 2, 3]]))          # (1, 3, V)
@@ -190,15 +191,31 @@ class KVCache:
         return keys[:, :, :end], values[:, :, :end]
 
 
+def product(x: Tensor, weight: Tensor) -> Tensor:
+    """x (..., I) times weight (O, I) -> (..., O), float32. Processors multiply pairs of bfloat16 at twice the rate."""
+    x = x.cast(weight.dtype) if weight.dtype is dtypes.bfloat16 else x
+    return x.matmul(weight.transpose(0, 1), dtype=dtypes.float32)
+
+
+class Linear(nn.Linear):
+    """A layer's matrix, without a bias."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, bias=False)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return product(x, self.weight)
+
+
 class Attention:
     """Grouped-query attention: G query heads read the same key and value head."""
 
     def __init__(self, config: LlamaConfig) -> None:
         queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
-        self.q_proj = nn.Linear(config.dim, queries, bias=False)
-        self.k_proj = nn.Linear(config.dim, keys, bias=False)
-        self.v_proj = nn.Linear(config.dim, keys, bias=False)
-        self.o_proj = nn.Linear(queries, config.dim, bias=False)
+        self.q_proj = Linear(config.dim, queries)
+        self.k_proj = Linear(config.dim, keys)
+        self.v_proj = Linear(config.dim, keys)
+        self.o_proj = Linear(queries, config.dim)
         self._config = config
 
     def __call__(
@@ -233,9 +250,9 @@ class FeedForward:
     """SwiGLU: down(silu(gate(x)) * up(x))."""
 
     def __init__(self, config: LlamaConfig) -> None:
-        self.gate_proj = nn.Linear(config.dim, config.hidden, bias=False)
-        self.up_proj = nn.Linear(config.dim, config.hidden, bias=False)
-        self.down_proj = nn.Linear(config.hidden, config.dim, bias=False)
+        self.gate_proj = Linear(config.dim, config.hidden)
+        self.up_proj = Linear(config.dim, config.hidden)
+        self.down_proj = Linear(config.hidden, config.dim)
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.down_proj(self.gate_proj(x).silu() * self.up_proj(x))  # (B, T, F) inside, (B, T, E) out
@@ -270,7 +287,7 @@ class Llama:
         self.layers = [Block(config) for _ in range(config.layers)]
         self.norm = nn.RMSNorm(config.dim, config.norm_eps)
         if not config.tied:
-            self.lm_head = nn.Linear(config.dim, config.vocab_size, bias=False)
+            self.lm_head = Linear(config.dim, config.vocab_size)
         self._cos, self._sin = rope_table(config, self.context)
 
     def __call__(
@@ -290,7 +307,7 @@ class Llama:
             x = layer(x, cos, sin, i, start, cache)  # (B, T, E)
         if only is not None:
             x = x[:, only : only + 1]  # (B, 1, E)
-        return self.norm(x) @ self.output_weight.transpose(0, 1)  # (B, T, V)
+        return product(self.norm(x), self.output_weight)  # (B, T, V)
 
     @property
     def output_weight(self) -> Tensor:

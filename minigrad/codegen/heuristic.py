@@ -14,10 +14,10 @@ from ..uops import Ops, UOp
 from . import nest
 from .lower import Loops
 from .nest import extent, parts
-from .opts import Merge, Thread
+from .opts import Fuse, Merge, Thread
 from .placement import place_values
 from .prefetch import prefetch_rows
-from .tiles import attempt, tile_nests
+from .tiles import attempt, loads_of, tile_nests
 
 LEAST_WORK = 4096  # evaluations of a kernel's innermost values below which a second thread does not pay
 
@@ -28,6 +28,7 @@ def choose(loops: Loops, target: Target, plain: bool = False) -> None:
     if plain:
         return
     merge_neighbours(loops, target)
+    fuse_products(loops, target)
     tile_nests(loops, target)
     cut_among_threads(loops, target)
     prefetch_rows(loops, target)
@@ -47,6 +48,21 @@ def merge_neighbours(loops: Loops, target: Target) -> None:
             if first not in loops.serial and attempt(loops, Merge(first, second), target):
                 done = False
                 break
+
+
+def fuse_products(loops: Loops, target: Target) -> None:
+    """Products that share an operand, of which every operand serves several outputs, share their loops: one tile."""
+    found: dict[tuple[int, ...], list[UOp]] = {}
+    for d in nest.order(loops.root):
+        if d.op is Ops.REDUCE and all(nest.free(d) - nest.free(u) for u in loads_of(d)):
+            found.setdefault(tuple(extent(r) for r in parts(d)[1]), []).append(d)
+    for first, *others in found.values():
+        for other in others:
+            pairs = list(zip(parts(first)[1], parts(other)[1]))
+            loads = {nest.substitute(u, {b: a for a, b in pairs}) for u in loads_of(other)}
+            if not loads.isdisjoint(loads_of(first)):
+                for a, b in pairs:
+                    attempt(loops, Fuse(a.arg.name, b.arg.name), target)
 
 
 def cut_among_threads(loops: Loops, target: Target) -> None:

@@ -434,6 +434,9 @@ class _Walk:
         for m in members:
             if m.op is Ops.REDUCE and m.src[0].op is Ops.MATRIX:
                 self.emit_matrix(m.src[0], accumulators[m], inner)
+            elif m.op is Ops.REDUCE and m.src[0].op is Ops.DOT and m.arg is Ops.ADD:
+                pairs = tuple([self.emit(s, inner) for s in m.src[0].src])
+                self.append(UOp(Ops.UPDATE, dtypes.void, (accumulators[m], *pairs), Ops.DOT), inner)
             elif m.op is Ops.REDUCE:
                 masked = _is_masked_sum(m)
                 updates.append((m, [self.emit(s, inner) for s in (m.src[0].src[:2] if masked else m.src[:1])]))

@@ -38,8 +38,12 @@ def _size(n: sint) -> str:
 
 def _is_product(reduce: UOp) -> bool:
     """A sum of products of two things that are not the same."""
-    value = reduce.src[0]
+    value = _bare(reduce.src[0])
+    return (reduce.arg.op is Ops.ADD and value.op is Ops.MUL and all(_bare(s).op is Ops.VIEW for s in value.src)
+            and value.src[0] is not value.src[1])
+
+
+def _bare(value: UOp) -> UOp:
     while value.op is Ops.CAST:
         value = value.src[0]
-    return (reduce.arg.op is Ops.ADD and value.op is Ops.MUL and all(s.op is Ops.VIEW for s in value.src)
-            and value.src[0] is not value.src[1])
+    return value

@@ -225,6 +225,31 @@ def flatten(indices: tuple[UOp, ...], shape: tuple[int, ...]) -> tuple[UOp, int]
 
 
 @dataclass(frozen=True)
+class Fuse(Opt):
+    """Reduces over two ranges of the same length, none of which needs another one's result, share the first's loop."""
+
+    first: str
+    second: str
+
+    def check(self, loops: Loops, target: Target) -> str | None:
+        first, second = (nest.ranges_named(loops.root, name) for name in (self.first, self.second))
+        if len(first) != 1 or len(second) != 1 or self.first == self.second:
+            return f"{self.first} and {self.second} are not two loops"
+        if first[0].src != second[0].src or first[0].arg.kind != second[0].arg.kind:
+            return f"{self.first} and {self.second} have different bounds"
+        closers = [u for u in nest.order(loops.root) if is_closer(u) and {*first, *second} & set(parts(u)[1])]
+        if any(u.op is not Ops.REDUCE or {*first, *second} <= set(parts(u)[1]) for u in closers):
+            return "one is no reduce's, or both are one's"
+        if any(u is not v and u in nest.order(v) for u in closers for v in closers):
+            return "one reduce needs the other's result"
+        return None
+
+    def apply(self, loops: Loops) -> None:
+        (first,), (second,) = (nest.ranges_named(loops.root, name) for name in (self.first, self.second))
+        loops.root = nest.substitute(loops.root, {second: first}, {second: (first,)})
+
+
+@dataclass(frozen=True)
 class Order(Opt):
     """The order of the ranges of every closer that has exactly these."""
 

@@ -16,6 +16,7 @@ from .linearize import Linear, linearize
 from .lower import Loops, lower_ast
 from .naming import kernel_name
 from .opts import Opt, perform
+from .pairs import pair_products
 from .simplify import simplify
 
 # Expressions of unrolled loops nest deeper than Python's default limit; the walks over them are bounded by the
@@ -44,15 +45,19 @@ def lower_kernel(ast: UOp, target: Target, opts: Sequence[Opt] | None = None) ->
     """Lower, optimise and linearise a SINK of STOREs. `opts`: these instead of the heuristic's; ValueError where one
     does not fit."""
     sys.setrecursionlimit(max(sys.getrecursionlimit(), DEPTH))
-    simple = simplify(ast)                          # algebra first: fewer nodes, plainer guards
-    loops = lower_ast(simple)
-    record("lower", "indices passed from stores to loads", simple, loops.root)
+    loops = loops_of(ast, target)
+    record("lower", "indices passed from stores to loads", loops.lowering.ast, loops.root)
     if opts is not None:
         apply_opts(loops, opts, target)
     else:
         choose = heuristic_gpu.choose if target.has_blocks else heuristic.choose
         choose(loops, target, plain=bool(NOOPT))    # placement, tiles, lanes, threads
     return finish(ast, loops)
+
+
+def loops_of(ast: UOp, target: Target) -> Loops:
+    """The nest on which opts work: algebra first, for fewer nodes and plainer guards."""
+    return lower_ast(pair_products(simplify(ast), target))
 
 
 def apply_opts(loops: Loops, opts: Sequence[Opt], target: Target) -> None:
@@ -65,7 +70,7 @@ def apply_opts(loops: Loops, opts: Sequence[Opt], target: Target) -> None:
 
 def finish(ast: UOp, loops: Loops) -> Lowered:
     linear = linearize(loops)                       # loops opened and closed, addresses and gates made
-    params = {u.arg.slot: u for u in toposort(ast) if u.op is Ops.PARAM}
+    params = {u.arg.slot: u for root in (ast, loops.lowering.ast) for u in toposort(root) if u.op is Ops.PARAM}
     used = {u for u in toposort(loops.root) if u.op is Ops.VARIABLE}
     return Lowered(
         kernel_name(ast, loops.root),

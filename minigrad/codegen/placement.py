@@ -142,7 +142,7 @@ def _weight(use: UOp) -> tuple[bool, int]:
         if (
             u.op not in (Ops.CONST, Ops.CAST, Ops.VALUE, Ops.RANGE, Ops.LOAD, Ops.PARAM)
             and nest.free(u)
-            and u.dtype.kind == "f"
+            and (u.dtype.kind == "f" or u.op is Ops.BITCAST)
         ):
             count += 1
     return heavy, count

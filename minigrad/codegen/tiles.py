@@ -175,7 +175,7 @@ def _turned_columns(loops: Loops, view: NestView, lanes: int) -> UOp | None:
         if r.arg.name in loops.serial or r.arg.kind != "loop" or extent(r) < lanes or len(view.reduces) != 1:
             continue
         d = view.reduces[0]
-        reads = [u for u in _loads_of(d) if r in nest.free(u)]
+        reads = [u for u in loads_of(d) if r in nest.free(u)]
         operand = _operand(d, reads, r)
         if operand is not None and any(stride(reads[0], x) == 1 for x in parts(d)[1]) and row_range(view, [d], r):
             found[r] = _shared(view, operand, r)
@@ -214,7 +214,7 @@ def _turn(loops: Loops, view: NestView, load: UOp, lanes: int, target: Target) -
     return attempt(loops, Vector(name + ".1"), target)
 
 
-def _loads_of(d: UOp) -> list[UOp]:
+def loads_of(d: UOp) -> list[UOp]:
     return [u for u in nest.toposort_until(d.src[0], lambda u: u.op is Ops.END) if u.op is Ops.LOAD]
 
 
@@ -224,7 +224,7 @@ def row_range(view: NestView, down: list[UOp], o: UOp) -> UOp | None:
         if r is o or r.arg.kind != "loop" or extent(r) < 2:
             continue
         if all(
-            r in nest.free(d) and any(o in nest.free(u) and r not in nest.free(u) for u in _loads_of(d)) for d in down
+            r in nest.free(d) and any(o in nest.free(u) and r not in nest.free(u) for u in loads_of(d)) for d in down
         ):
             return r
     return None
@@ -266,7 +266,7 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
     must: list[_Operand | None] = []
     may: list[_Operand] = []
     for d in down:
-        reads = [u for u in _loads_of(d) if o in nest.free(u)]
+        reads = [u for u in loads_of(d) if o in nest.free(u)]
         turned = [u for u in reads if abs(stride(u, o)) > 1 and any(stride(u, r) == 1 for r in parts(d)[1])]
         plain = [u for u in reads if stride(u, o) == 1]
         depth = _depth(d)
@@ -323,7 +323,7 @@ def _turn_rows(loops: Loops, view: NestView, d: UOp, rows: UOp, o: UOp, front: t
     """Turns an operand whose rows are columns in memory, all of it, if steps along them stay in few sets of the caches:
     what is loaded with an element would be gone before its neighbours are needed.
     """
-    reads = [u for u in _loads_of(d) if rows in nest.free(u) and o not in nest.free(u)]
+    reads = [u for u in loads_of(d) if rows in nest.free(u) and o not in nest.free(u)]
     x = _operand(d, reads, rows)
     if x is None or extent(o) < MANY_ROWS or stride(reads[0], rows) != 1:
         return False
@@ -346,7 +346,7 @@ def _block(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
     ranges = parts(down[0])[1]
     if any(r.src[1].op is not Ops.CONST for r in ranges):
         return 0
-    strided = any(o not in nest.free(u) and abs(stride(u, ranges[-1])) > 1 for u in _loads_of(down[0]))
+    strided = any(o not in nest.free(u) and abs(stride(u, ranges[-1])) > 1 for u in loads_of(down[0]))
     most = STRIDED_DEPTH if strided else target.l2 // 2 // (_widest(target) * 4)
     depth, outer = _depth(down[0]), extent(ranges[0])
     inner = depth // max(1, outer)
@@ -380,7 +380,8 @@ def _panel(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
     """
     depth = _block(view, down, o, target)
     depth = depth or _depth(down[0])
-    lanes, wide = max(4, target.vector_bytes // 4), _widest(target)
+    lanes = max(4, target.vector_bytes // 4)
+    wide = max(lanes, _widest(target) // _together(down))
     if depth * wide * 4 * len(down) > target.l2 * 3 // 4:
         wide //= 2
     if view.level:
@@ -389,6 +390,11 @@ def _panel(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
     if rows is None or extent(rows) >= MANY_ROWS:  # the threads may as well share the rows
         return wide
     return min(range(wide, wide // 2 - 1, -lanes), key=lambda width: -(-extent(o) // width // target.cores) * width)
+
+
+def _together(down: list[UOp]) -> int:
+    """Reduces that share their loops: whose accumulators live at once."""
+    return max(Counter(parts(d)[1] for d in down).values(), default=1)
 
 
 def _rows_of_lanes(loops: Loops, view: NestView, across: list[UOp], target: Target) -> int:
@@ -400,7 +406,7 @@ def _rows_of_lanes(loops: Loops, view: NestView, across: list[UOp], target: Targ
             continue
         if (
             all(r in nest.free(d) for d in across)
-            and any(r not in nest.free(u) for d in across for u in _loads_of(d))
+            and any(r not in nest.free(u) for d in across for u in loads_of(d))
             and attempt(loops, Upcast(r.arg.name), target)
         ):
             return max(1, ACCUMULATORS * 2 // extent(r))
@@ -410,7 +416,7 @@ def _rows_of_lanes(loops: Loops, view: NestView, across: list[UOp], target: Targ
 def _vectorize_reduce(loops: Loops, d: UOp, lanes: int, accumulators: int, target: Target) -> None:
     """Lanes along the reduce's contiguous range, several accumulators, the remainder cut off."""
     ranges = [r for r in parts(d)[1] if r.arg.kind == "loop"]
-    loads = _loads_of(d)
+    loads = loads_of(d)
     best = next(
         (
             r
@@ -444,14 +450,14 @@ def _split_into_lanes(
             attempt(loops, Peel(block, at=length // size), target)
         elif not constant and (r.src[1] % size) is not index_const(0):
             attempt(loops, Peel(block, -1), target)
-    for row in rows:
-        attempt(loops, Upcast(row), target)
     if size > lanes:
         attempt(loops, Split(inner, lanes), target)
         attempt(loops, Vector(inner + ".1"), target)
         attempt(loops, Upcast(inner + ".0"), target)
     else:
         attempt(loops, Vector(inner), target)
+    for row in rows:
+        attempt(loops, Upcast(row), target)
 
 
 def _vectors(length: int, lanes: int, most: int) -> int:
@@ -477,13 +483,13 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
     while lanes > 4 and lanes > length:
         lanes //= 2
     vectors = length // lanes if inner == split else _vectors(length, lanes, min(ACCUMULATORS, length // lanes))
-    reduces = max(Counter(parts(d)[1] for d in down).values(), default=1)  # whose accumulators live at once
+    reduces = _together(down)
     found = nest.ranges_named(loops.root, inner)
     if not found:
         return
     row_name = None
     if rows is not None:
-        height = max(1, (target.registers - 1 - vectors) // vectors // reduces)
+        height = max(1, (target.registers - 1) // (vectors * reduces) - 1)
         height = min(height, MOST_ROWS, extent(rows))
         least = height * 2 // 3 if extent(rows) <= 4 * height else height - 1
         height = next(
@@ -494,10 +500,10 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
         row_name = _split_rows(loops, rows.arg.name, extent(rows), height, alone, target)
     if inner == split and length == lanes * vectors:
         attempt(loops, Split(inner, lanes), target)
-        for r in row_name or ():
-            attempt(loops, Upcast(r), target)
         attempt(loops, Vector(inner + ".1"), target)
         attempt(loops, Upcast(inner + ".0"), target)
+        for r in row_name or ():
+            attempt(loops, Upcast(r), target)
         return
     _split_into_lanes(loops, found[0], lanes, vectors, target, row_name or ())
     if not down and not view.level:

@@ -121,6 +121,8 @@ class ClangRenderer(CStyle):
         if op in (Ops.ADD, Ops.MUL, Ops.FDIV, Ops.XOR, Ops.AND, Ops.OR) and not boolean:
             return self.binary(op, u.dtype, operand, self.lookup(a), self.lookup(b))
         x, y = self.as_vector(a, count), self.as_vector(b, count)
+        if op is Ops.DOT:
+            return self.call("dot", c.short(u.dtype), x, y)
         if boolean:
             sign = {Ops.ADD: "|", Ops.MAX: "|", Ops.OR: "|", Ops.MUL: "&", Ops.AND: "&", Ops.XOR: "^",
                     Ops.CMPNE: "^"}.get(op)
@@ -277,6 +279,11 @@ class ClangRenderer(CStyle):
             self.write(f"{head}*({name}u *)({at}) = {text};")
 
     def update(self, u: UOp) -> None:
+        if u.arg is Ops.DOT:
+            dtype, name = u.src[0].dtype, self.lookup(u.src[0])
+            pairs = [self.as_vector(x, dtype.count) for x in u.src[1:]]
+            self.write(f"{name} = {self.call('add_dot', c.short(dtype), name, *pairs)};")
+            return
         accumulator, value = u.src
         if accumulator.dtype.count > 1 and value.dtype.count == 1:
             raise RuntimeError(f"render: a scalar updates {accumulator!r}")

@@ -363,6 +363,17 @@ H f32_to_bf16(T x) {
     return narrow(select_bits((bits(x) & 0x7fffffffu) > 0x7f800000u, nan, rounded));
 }
 
+// ---- sums of products of pairs of bfloat16
+
+//! add_dot
+T add_dot(T sum, U a, U b) {$DOT_INSTRUCTION
+    sum += from_bits(a << 16) * from_bits(b << 16);
+    return sum + from_bits(a & 0xffff0000u) * from_bits(b & 0xffff0000u);$DOT_END
+}
+
+//! dot
+T dot(U a, U b) { return add_dot(splat(0.0), a, b); }
+
 // ---- what C has no operator for
 
 //! sqrt float

@@ -178,7 +178,14 @@ def _instructions(type_name: str) -> dict[str, str]:
     """What AVX-512 has instead of the text of `scale`, `load` and `store`: an instruction for some vector types."""
     scales = {"f32x4": ("ps128", "VL"), "f32x8": ("ps256", "VL"), "f32x16": ("ps512", "F"),
               "f64x2": ("pd128", "VL"), "f64x4": ("pd256", "VL"), "f64x8": ("pd512", "F")}
-    found = dict.fromkeys(("SCALE_INSTRUCTION", "SCALE_END", "LOAD_INSTRUCTION", "STORE_INSTRUCTION", "MASK_END"), "")
+    found = dict.fromkeys(("SCALE_INSTRUCTION", "SCALE_END", "LOAD_INSTRUCTION", "STORE_INSTRUCTION", "MASK_END",
+                           "DOT_INSTRUCTION", "DOT_END"), "")
+    if type_name in ("f32x4", "f32x8", "f32x16"):   # gcc has another type for the pairs
+        lanes = _split(type_name)[1]
+        found |= {"DOT_INSTRUCTION": "\n#if defined(__AVX512BF16__) && defined(__AVX512VL__) && defined(__clang__)\n"
+                                     "    typedef __bf16 pairs __attribute__((vector_size(sizeof(T))));\n    return "
+                                     f"__builtin_ia32_dpbf16ps_{32 * lanes}(sum, (pairs)a, (pairs)b);\n#else",
+                  "DOT_END": "\n#endif"}
     if type_name in scales:
         suffix, feature = scales[type_name]
         rounding = ", 4" if feature == "F" else ""  # 4: as the processor is set

@@ -133,6 +133,11 @@ UNARY: dict[Ops, Callable[[Array], Array]] = {
     Ops.NOT: lambda x: np.logical_not(x) if x.dtype == np.bool_ else np.invert(x),
 }
 
+def _half(pairs: Array, which: int) -> Array:
+    """One of the two bfloat16 in each uint32, widened."""
+    return widen_bfloat16((pairs >> np.uint32(16 * which)).astype(np.uint16))
+
+
 BINARY: dict[Ops, Callable[[Array, Array], Array]] = {
     Ops.ADD: lambda a, b: np.logical_or(a, b) if a.dtype == np.bool_ else np.add(a, b),
     Ops.MUL: np.multiply,
@@ -147,6 +152,7 @@ BINARY: dict[Ops, Callable[[Array, Array], Array]] = {
     Ops.XOR: np.bitwise_xor,
     Ops.SHL: np.left_shift,
     Ops.SHR: np.right_shift,
+    Ops.DOT: lambda a, b: _half(a, 0) * _half(b, 0) + _half(a, 1) * _half(b, 1),
 }
 
 

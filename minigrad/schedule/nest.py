@@ -11,6 +11,7 @@ from itertools import pairwise
 from ..helpers import prod
 from ..uops import UOp
 from .drafts import Draft, Layout
+from .graph import VERSIONS
 from .index import Form, Index
 
 
@@ -106,11 +107,26 @@ class Nest:
         cuts = [sorted(b) for b in bounds]
         return cuts if all(high % low == 0 for cut in cuts for low, high in pairwise(cut)) else None
 
+    def finer(self, cuts: list[list[int]]) -> list[list[int]]:
+        """Cuts also where a reduce inside depends on a part of an axis only: heads that lie side by side are an axis of
+        their own to it. As they are where what is stored has a symbolic shape, or is a version of other memory.
+        """
+        if any(node.op in VERSIONS or not all(type(n) is int for n in node.shape) for node in self.stores):
+            return cuts
+        for index in self.reduced.values():
+            for _, terms in index.axes:
+                for _, digit in terms:
+                    if type(digit.source) is int and 0 <= digit.source < len(cuts):
+                        cut = sorted({*cuts[digit.source], digit.low, digit.low * digit.size})
+                        if all(high % low == 0 for low, high in pairwise(cut)) and cut[-1] == self.shape[digit.source]:
+                            cuts[digit.source] = cut
+        return cuts
+
     def arrange(self, free: Container[UOp]) -> dict[UOp, tuple[int, ...]]:
         """Sets the draft's layouts and order. Gives the orders of those of the `free` values whose axes the loops walk
         otherwise than they stand: they had better lie in memory as they are made.
         """
-        cuts, order = self.cuts() or [], self.order()
+        cuts, order = self.finer(self.cuts() or []), self.order()
         parts = [(axis, low, high // low) for axis, cut in enumerate(cuts)
                  for low, high in reversed([*pairwise(cut)] or [(1, 1)])]
         number = {(axis, low): i for i, (axis, low, _) in enumerate(parts)}

@@ -209,6 +209,11 @@ class Placer:
 
     def decide(self, node: UOp, sites: dict[Nest, list[Site]]) -> None:
         """Inside of each kernel that uses it, or a buffer for all: whatever costs less in sum."""
+        if node.op is Ops.CAST and node.src[0].dtype.itemsize < node.dtype.itemsize:
+            for nest, its in sites.items():     # what it is made from is smaller, if anything is to be stored
+                for site in its:
+                    self.compute(node, nest, site.where, site.level, site.share)
+            return
         pricer = self.pricer
         buffer = pricer.stored(node, sites)
         options = {nest: pricer.inside(node, nest, its, buffer) for nest, its in sites.items()}

@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 from ..codegen import nest
 from ..codegen.gpu import Global, Group, Local
 from ..codegen.heuristic import choose
-from ..codegen.lower import Loops, lower_ast
+from ..codegen.lower import Loops
 from ..codegen.matrix import Matrix
 from ..codegen.nest import parts
-from ..codegen.opts import Carry, Merge, NonTemporal, Opt, Order, Peel, Split, Thread, Unroll, Upcast, Vector
+from ..codegen.opts import Carry, Fuse, Merge, NonTemporal, Opt, Order, Peel, Split, Thread, Unroll, Upcast, Vector
+from ..codegen.pipeline import loops_of
 from ..codegen.place import Bound, Place
-from ..codegen.simplify import simplify
 from ..target import Target
 from ..uops import Ops, UOp
 
@@ -72,14 +72,14 @@ def replay(start: Candidate, opts: Sequence[Opt], target: Target) -> Candidate |
 
 def starts(ast: UOp, target: Target) -> list[Candidate]:
     """The heuristic's candidate first, then others to begin with, no two of them equal."""
-    empty = Candidate((), (lower_ast(simplify(ast)),))
+    empty = Candidate((), (loops_of(ast, target),))
     imagined = [target, replace(target, registers=max(8, target.registers // 2)),
                 replace(target, vector_bytes=max(16, target.vector_bytes // 2)), replace(target, l2=target.l2 // 4),
                 replace(target, l1=target.l1 // 4), replace(target, l2=target.l2 * 4, l1=target.l1 * 4),
                 replace(target, l3=1), replace(target, scratch=target.scratch // 16)]
     found: dict[tuple[object, ...], Candidate] = {}
     for plain, machine in ((False, imagined[0]), (True, target), *((False, m) for m in imagined[1:])):
-        loops = lower_ast(simplify(ast))
+        loops = loops_of(ast, target)
         choose(loops, machine, plain)
         candidate = replay(empty, [o for o in loops.opts if isinstance(o, Opt)], target)
         if candidate is not None:
@@ -194,6 +194,7 @@ def _added(loops: Loops, target: Target) -> Iterator[Opts]:
         names = [r.arg.name for r in parts(closer)[1]]
         yield from ((Merge(a, b),) for a, b in zip(names, names[1:]))
         yield from ((Order(swapped),) for swapped in _swapped(names))
+    yield from ((Fuse(a, b),) for a in sorted(reduced) for b in sorted(reduced) if a < b)
     outer = _outer(loops.root)
     if loops.thread is None and target.has_threads:
         yield from ((Thread(name),) for name in outer)

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..codegen.gpu import Global, Group, Local
 from ..codegen.matrix import Matrix
-from ..codegen.opts import Carry, Merge, NonTemporal, Opt, Order, Peel, Split, Thread, Unroll, Upcast, Vector
+from ..codegen.opts import Carry, Fuse, Merge, NonTemporal, Opt, Order, Peel, Split, Thread, Unroll, Upcast, Vector
 from ..codegen.place import Bound, Place
 from ..codegen.prefetch import Prefetch
 from ..helpers import CACHE
@@ -27,8 +27,8 @@ from ..runtime import cache
 from ..target import Target
 
 OPTS: dict[str, type[Opt]] = {kind.__name__: kind for kind in (
-    Split, Merge, Order, Thread, Vector, Upcast, Unroll, Peel, Carry, NonTemporal, Place, Bound, Global, Local, Group,
-    Matrix, Prefetch)}
+    Split, Merge, Fuse, Order, Thread, Vector, Upcast, Unroll, Peel, Carry, NonTemporal, Place, Bound, Global, Local,
+    Group, Matrix, Prefetch)}
 SHIPPED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shipped.jsonl")
 
 Opts = tuple[Opt, ...]

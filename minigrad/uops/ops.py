@@ -82,6 +82,7 @@ class Ops(Enum):
     XOR = auto()
     SHL = auto()
     SHR = auto()
+    DOT = auto()            # two uint32, each a pair of bfloat16: the sum of both products, float32
     # ternary
     WHERE = auto()          # (condition, if true, if false)
     # type
@@ -119,7 +120,7 @@ class Ops(Enum):
 UNARY = frozenset({Ops.NEG, Ops.RECIPROCAL, Ops.SQRT, Ops.EXP, Ops.EXP2, Ops.LOG, Ops.LOG2, Ops.SIN, Ops.COS, Ops.TANH,
                    Ops.ERF, Ops.TRUNC, Ops.TF32, Ops.NOT})
 BINARY = frozenset({Ops.ADD, Ops.MUL, Ops.FDIV, Ops.IDIV, Ops.MOD, Ops.MAX, Ops.CMPLT, Ops.CMPNE, Ops.AND, Ops.OR,
-                    Ops.XOR, Ops.SHL, Ops.SHR})
+                    Ops.XOR, Ops.SHL, Ops.SHR, Ops.DOT})
 TERNARY = frozenset({Ops.WHERE})
 ELEMENTWISE = UNARY | BINARY | TERNARY | {Ops.CAST, Ops.BITCAST}
 COMMUTATIVE = frozenset({Ops.ADD, Ops.MUL, Ops.MAX, Ops.CMPNE, Ops.AND, Ops.OR, Ops.XOR})

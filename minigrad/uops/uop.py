@@ -661,7 +661,8 @@ def alu(op: Ops, *src: UOp) -> UOp:
         folded = _alu_bool(op, src)
         if folded is not None:
             return folded
-    dtype = dtypes.bool if op in COMPARISON else src[1].dtype if op is Ops.WHERE else first.dtype
+    dtype = (dtypes.bool if op in COMPARISON else src[1].dtype if op is Ops.WHERE else dtypes.float32 if op is Ops.DOT
+             else first.dtype)
     if op in COMMUTATIVE and src[0].age > src[1].age and dtype is not dtypes.index:
         src = (src[1], src[0])
     return UOp(op, dtype, src)
@@ -759,4 +760,7 @@ def cast(node: UOp, dtype: DType) -> UOp:
         low, high = bounds(node.src[0])
         if low >= node.dtype.min and high <= node.dtype.max:
             return node.src[0]
+    if dtype in (dtypes.float16, dtypes.bfloat16) and node.op is Ops.CAST and node.src[0].dtype is dtype \
+            and node.dtype is dtypes.float32:
+        return node.src[0]      # widened, and back
     return UOp(Ops.CAST, dtype, (node,))

@@ -33,6 +33,6 @@ void elementwise_48(void *const *buffers, const long *variables, long lo, long h
   const unsigned short *restrict data1 = buffers[1];  // 48
   for (long o0_0 = 0; o0_0 < 3; o0_0++) {
     u16x16 v1 = *(const u16x16u *)(data1 + o0_0 * 16);
-    *(u16x16u *)(data0 + o0_0 * 16) = mg_f32_to_bf16x16(mg_bf16_to_f32x16(v1));
+    *(u16x16u *)(data0 + o0_0 * 16) = mg_f32_to_bf16x16((3.0f * mg_bf16_to_f32x16(v1)));
   }
 }
