@@ -22,13 +22,13 @@ from typing import NamedTuple
 from ..dtype import DType, dtypes
 from ..uops import ELEMENTWISE, Ops, SpecialArg, UOp, toposort
 from ..uops.symbolic import rebuild
-from ..uops.uop import FALSE, TRUE, add_scaled, bounds, index_const, linear
+from ..uops.uop import FALSE, TRUE, add_scaled, bounds, index_const, is_round_trip, linear
 from . import nest
 from .barriers import place_barriers
 from .gates import gate_loads
 from .lower import Loops, reduce_identity
 from .nest import is_closer, parts
-from .opts import flatten
+from .opts import bare, flatten
 
 EVERY_LANE = 1 << 10    # more than a vector has
 
@@ -201,6 +201,8 @@ class _Walk:
     def emit_elementwise(self, node: UOp, path: list[Block]) -> UOp:
         if node.op not in ELEMENTWISE:
             raise RuntimeError(f"linearize: {node!r} has no linear form")
+        if node.op is Ops.CAST and (wide := bare(node.src[0])).op is Ops.CAST and is_round_trip(wide, node.dtype):
+            return self.emit(wide.src[0], path)
         if node.op is Ops.CAST and node.src[0].dtype is dtypes.index:
             return self.index_as_data(node, path)
         src = tuple(self.emit(s, path) for s in node.src)

@@ -212,13 +212,12 @@ def _outer_ranges(root: UOp) -> list[UOp]:
 def _block_rows(loops: Loops, uses: list[UOp], level: list[str], homes: set[UOp], target: Target, rows: int
                 ) -> list[str]:
     """Splits the level's last range into blocks, where a reduce streams something past the rows that does not depend on
-    them, or where the rows are neighbours in memory: lanes.
+    them, or where the rows are neighbours in memory: lanes. If that one is short, a longer one becomes the last.
     """
-    if not level:
+    if not level or any(name.endswith(".0") for name in level):
         return level
+    level = _longest_last(loops, uses, level, homes, target)
     name = level[-1]
-    if name.endswith(".0"):
-        return level
     (row,) = nest.ranges_named(loops.root, name)
     length = _length(row)
     lanes = _has_lanes(uses, row)
@@ -236,6 +235,20 @@ def _block_rows(loops: Loops, uses: list[UOp], level: list[str], homes: set[UOp]
     if block > 1 and (length >= block or length % block == 0) and attempt(loops, Split(name, block), target):
         return [*level[:-1], name + ".0"]
     return level
+
+
+def _longest_last(loops: Loops, uses: list[UOp], level: list[str], homes: set[UOp],
+                  target: Target) -> list[str]:
+    """The level, the longest of the ranges past which something is streamed moved to its end, if there are blocks of
+    rows in it and none in the one that stands there.
+    """
+    ranges = [nest.ranges_named(loops.root, name)[0] for name in level]
+    if _length(ranges[-1]) >= BLOCK or _has_lanes(uses, ranges[-1]):
+        return level
+    row = max((r for r in ranges if _streams_past(uses, homes, r)), key=_length, default=ranges[-1])
+    moved = [name for name in level if name != row.arg.name] + [row.arg.name]
+    others = [r.arg.name for r in _outer_ranges(loops.root) if r.arg.name not in level]
+    return moved if _length(row) >= BLOCK and attempt(loops, Order((*moved, *others)), target) else level
 
 
 def _has_lanes(uses: list[UOp], row: UOp) -> bool:

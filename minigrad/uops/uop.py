@@ -751,6 +751,11 @@ def _alu_bool(op: Ops, src: tuple[UOp, ...]) -> UOp | None:
     return a if a is src[1] else None
 
 
+def is_round_trip(wide: UOp, dtype: DType) -> bool:
+    """Whether a cast was from this type of 16-bit floats, to a float32."""
+    return wide.src[0].dtype is dtype and dtype in (dtypes.float16, dtypes.bfloat16) and wide.dtype is dtypes.float32
+
+
 def cast(node: UOp, dtype: DType) -> UOp:
     """A conversion; between index and integers it folds where no value can change."""
     if node.op is Ops.CONST and (node.dtype.kind != "f" or dtype.kind == "f"):
@@ -760,7 +765,6 @@ def cast(node: UOp, dtype: DType) -> UOp:
         low, high = bounds(node.src[0])
         if low >= node.dtype.min and high <= node.dtype.max:
             return node.src[0]
-    if dtype in (dtypes.float16, dtypes.bfloat16) and node.op is Ops.CAST and node.src[0].dtype is dtype \
-            and node.dtype is dtypes.float32:
-        return node.src[0]      # widened, and back
+    if node.op is Ops.CAST and is_round_trip(node, dtype):
+        return node.src[0]
     return UOp(Ops.CAST, dtype, (node,))
