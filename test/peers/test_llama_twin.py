@@ -260,7 +260,9 @@ def test_twenty_training_steps_equal_the_twins(pair: Pair) -> None:
 @pytest.mark.parametrize("kind", ["F16", "BF16"])
 @pytest.mark.parametrize("source", ["folder", "gguf"])
 def test_half_precision_files_keep_their_weights_exactly(kind: str, source: str, tmp_path: Path) -> None:
-    """The twin computes in float32 from the rounded weights, and so do we."""
+    """The twin computes in float32 from the rounded weights, and so do we; but for bfloat16 weights, which are multiplied
+    by activations rounded to 8 bits.
+    """
     shape, dtype = SHAPES[1], {"F16": torch.float16, "BF16": torch.bfloat16}[kind]
     twin = make_twin(shape)
     with torch.no_grad():
@@ -278,7 +280,8 @@ def test_half_precision_files_keep_their_weights_exactly(kind: str, source: str,
     tokens = some_tokens(19)
     with torch.no_grad():
         expected = twin(torch.tensor(tokens)).logits.numpy()
-    assert_close(ours(Tensor(tokens.astype(np.int32))).numpy(), expected, "logits")
+    tolerance = 2e-2 if kind == "BF16" else TOLERANCE
+    assert_close(ours(Tensor(tokens.astype(np.int32))).numpy(), expected, "logits", tolerance)
 
 
 def test_transformers_reads_what_we_save(tmp_path: Path) -> None:
