@@ -260,8 +260,8 @@ def test_twenty_training_steps_equal_the_twins(pair: Pair) -> None:
 @pytest.mark.parametrize("kind", ["F16", "BF16"])
 @pytest.mark.parametrize("source", ["folder", "gguf"])
 def test_half_precision_files_keep_their_weights_exactly(kind: str, source: str, tmp_path: Path) -> None:
-    """The twin computes in float32 from the rounded weights, and so do we; but for bfloat16 weights, which are multiplied
-    by activations rounded to 8 bits.
+    """The twin computes in float32 from the rounded weights, as we do. bfloat16 weights are multiplied by activations
+    rounded to bfloat16, where two that are nearly equal may be rounded apart.
     """
     shape, dtype = SHAPES[1], {"F16": torch.float16, "BF16": torch.bfloat16}[kind]
     twin = make_twin(shape)
@@ -280,7 +280,7 @@ def test_half_precision_files_keep_their_weights_exactly(kind: str, source: str,
     tokens = some_tokens(19)
     with torch.no_grad():
         expected = twin(torch.tensor(tokens)).logits.numpy()
-    tolerance = 2e-2 if kind == "BF16" else TOLERANCE
+    tolerance = 5e-3 if kind == "BF16" else TOLERANCE
     assert_close(ours(Tensor(tokens.astype(np.int32))).numpy(), expected, "logits", tolerance)
 
 
