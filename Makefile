@@ -4,7 +4,7 @@
 #   make test        lint, types and tests
 #   make test-opencl the jit's tests and Llama's on an OpenCL device
 #   make test-peers  the comparisons with torch and transformers, in an environment of their own
-#   make bench       the tables of extra/benchmarks; ARGS=--publish writes those of README.md
+#   make bench       minigrad beside its peers, in about 20 minutes; ARGS=--publish writes README's table and plot
 #   make browser     install what looks at pages and draws graphs: Debian's chromium and graphviz (as root)
 #   make docs        regenerate the pages that are made from the source
 #   make clean       remove environments and caches of this folder
@@ -24,6 +24,7 @@ ARGS ?=
 
 VENV  := .venv
 PEERS := .venv-peers
+RIVALS := .venv-rivals
 POCL  := .pocl
 RUN   := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -92,7 +93,11 @@ test-peers: $(PEERS)/.peers
 	@echo "==> pytest test/peers"
 	@SPEC=1 $(PEERS)/bin/python -m pytest -q -n $(JOBS) --dist worksteal test/peers $(ARGS)
 
-bench: $(VENV)/.llama
+$(RIVALS)/.rivals: extra/benchmarks/environment.py
+	@$(PYTHON) -m extra.benchmarks.environment
+	@touch $@
+
+bench: $(VENV)/.llama $(RIVALS)/.rivals
 	@$(RUN) -m extra.benchmarks $(ARGS)
 
 browser:
@@ -104,4 +109,4 @@ docs: $(VENV)/.llama
 	@$(RUN) -m tools.env_page > docs/env.md.new && mv docs/env.md.new docs/env.md
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(POCL) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) $(PEERS) $(RIVALS) $(POCL) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

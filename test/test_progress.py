@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from extra.benchmarks.harness import interleave
+from extra.benchmarks.__main__ import Plan, run_rows
+from extra.benchmarks.measure import Ceilings
+from extra.benchmarks.rows import product
 from extra.models import checkpoint, train
 from extra.models.benchmark import benchmark
 from extra.models.llama import Llama, LlamaConfig
@@ -63,7 +65,8 @@ def measure(folder: Path) -> None:
 
 
 LONG = {"loading here": load, "compiling": compile_many, "searching": search, "training": train_a_model,
-        "benchmark tiny": measure, "measuring": lambda folder: interleave({"nothing": lambda: None}, rounds=2)}
+        "benchmark tiny": measure,
+        "fused": lambda folder: [*run_rows(Plan("fused", [product(4, 4, 4, rivals=())]), True, Ceilings())]}
 
 
 @pytest.mark.parametrize("title", LONG)

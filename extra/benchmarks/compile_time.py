@@ -12,17 +12,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from extra.benchmarks.harness import Table, report
+from extra.benchmarks.measure import Outcome, limited
+from extra.benchmarks.models import Models
+from extra.benchmarks.rows import LLAMA, Row
+from extra.benchmarks.turns import OURS, Crew, Failed
 from extra.models.llama import PRESETS, KVCache, Llama, LlamaConfig
 from extra.models.train import loss_of
 from minigrad import Tensor, Variable, nn
 from minigrad.engine import compile as programs
 from minigrad.engine import realize
-from minigrad.progress import Progress
 from minigrad.runtime.compiler import Compiler
 from minigrad.runtime.device import Buffer, get_device
 from minigrad.schedule import create_schedule
@@ -31,6 +33,8 @@ from minigrad.tensor import base
 REPEATS = 3
 IMPORTS = 9
 LAYERS = (4, 40)
+MOST_SECONDS = (0.6, 0.3)       # to the first token, from nothing cached and from the disk cache
+RIVAL = "tinygrad"
 
 
 # --- measured processes -----------------------------------------------------------------------------------------------
@@ -131,51 +135,59 @@ MEASURES: dict[str, Callable[[], Any]] = {
 }
 
 
-# --- the tables -------------------------------------------------------------------------------------------------------
+# --- outcomes ---------------------------------------------------------------------------------------------------------
 
 
 def in_new_process(measure: str, cache_folder: str) -> Any:
     environment = {**os.environ, "CACHEDIR": cache_folder, "SPEC": "0"}
-    done = subprocess.run([sys.executable, "-m", "extra.benchmarks.compile_time", "--measure", measure],
+    done = subprocess.run([sys.executable, "-m", "extra.benchmarks.compile_time", measure],
                           env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"measuring {measure!r} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def median(runs: list[dict[str, float]], *phases: str) -> float:
-    return statistics.median(sum(run[phase] for phase in phases) for run in runs)
-
-
-def token_table() -> Table:
-    cold, warm, bar = [], [], Progress("first token")
-    for repeat in range(REPEATS):
-        bar.update(repeat / REPEATS, f"{repeat + 1} of {REPEATS}")
+def phases(measure: str, repeats: int) -> dict[str, float]:
+    """The median seconds of each phase, nothing cached."""
+    runs = []
+    for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
-            cold.append(in_new_process("first token", folder))
-            warm.append(in_new_process("first token", folder))
-    bar.close()
-    result = Table("one token of the 3.2-1B shape, float32, before it runs", ["phase", "s", "at most"])
-    result.add("nothing cached: graph + schedule", median(cold, "graph", "schedule"), 0.3)
-    result.add("nothing cached: lower + render", median(cold, "lower"), 0.3)
-    result.add("nothing cached: compile and load", median(cold, "compile"), 0.5)
-    result.add("new process, warm disk cache: all", median(warm, "graph", "schedule", "programs"), 0.5)
-    result.add("new process, warm disk cache: compiler calls", int(median(warm, "compiler calls")), 0)
-    return result
+            runs.append(in_new_process(measure, folder))
+    return {phase: statistics.median(run[phase] for run in runs) for phase in runs[0]}
 
 
-def step_table() -> Table:
-    runs, bar = [], Progress("training step")
-    for repeat in range(REPEATS):
-        bar.update(repeat / REPEATS, f"{repeat + 1} of {REPEATS}")
+def first_tokens(row: Row, peer: str, cache_folder: str) -> dict[str, float]:
+    """`first`: seconds of the first token in a new process, less those of a warm one; `compiling`: what of them the C
+    compiler took, where the library says so. Failed where there is none."""
+    with Crew({"CACHEDIR": cache_folder, "CACHEDB": os.path.join(cache_folder, "tinygrad.db"), "SPEC": "0"}) as crew:
+        facts = crew.ask(peer, do="prepare", case=dict(row.case))["facts"]
+        warm = min(crew.ask(peer, do="run", seconds=0.5)["times"])
+    return {**facts, "first": facts["first"] - warm}
+
+
+def first_token_outcomes(row: Row, repeats: int) -> list[Outcome]:
+    found: dict[str, list[float]] = {"nothing cached": [], "the disk cache": []}
+    for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
-            runs.append(in_new_process("training step", folder))
-    bar.close()
-    result = Table("one training step of the 15M shape, batch 4 of 128, nothing cached", ["phase", "s"])
-    for name, phases in {"graph, forwards and backwards": ("graph",), "schedule": ("schedule",),
-                         "lower + render": ("lower",), "compile and load": ("compile",)}.items():
-        result.add(name, median(runs, *phases))
-    return result
+            for times in found.values():
+                times.append(first_tokens(row, OURS[0], folder)["first"])
+    rival: dict[str, dict[str, float | str]] = {kind: {} for kind in found}
+    python: dict[str, float | str] = {}
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            cold = first_tokens(row, RIVAL, folder)
+            rival = {"nothing cached": {RIVAL: cold["first"]},
+                     "the disk cache": {RIVAL: first_tokens(row, RIVAL, folder)["first"]}}
+            python = {RIVAL: cold["first"] - cold["compiling"]}
+    except Failed as reason:
+        rival, python = {kind: {RIVAL: str(reason)} for kind in found}, {RIVAL: str(reason)}
+    token = phases("first token", repeats)
+    before = token["graph"] + token["schedule"] + token["lower"]
+    return [*(limited(f"first token, {' '.join(row.case['model'])}, from {kind}", "s",
+                      {OURS[0]: statistics.median(times), **rival[kind]}, most)
+              for (kind, times), most in zip(found.items(), MOST_SECONDS, strict=True)),
+            limited("graph, schedule, lower and render, 1B token", "s", {OURS[0]: before, **python}, 0.25),
+            limited("compile and load, 1B token", "s", {OURS[0]: token["compile"]}, 0.5)]
 
 
 def import_seconds() -> float:
@@ -189,18 +201,20 @@ def import_seconds() -> float:
     return statistics.median(times[1:])
 
 
-def import_table() -> Table:
+def outcomes(quick: bool) -> Iterator[Outcome]:
+    """As they come; quickly, those that take seconds alone."""
+    yield limited("import minigrad, on top of Python and numpy", "ms", {OURS[0]: import_seconds() * 1e3}, 100)
     with tempfile.TemporaryDirectory() as folder:
         few, many = in_new_process("schedules", folder)
-    result = Table("import and schedule", ["what", "ms", "ratio", "at most"])
-    result.add("import minigrad, on top of Python and numpy", import_seconds() * 1e3, None, "100 ms")
-    result.add(f"schedule of one token, {LAYERS[0]} layers", few * 1e3, None, None)
-    result.add(f"schedule of one token, {LAYERS[1]} layers", many * 1e3, many / few, "11 times")
-    return result
+    yield limited(f"schedule, a token of {LAYERS[1]} layers over one of {LAYERS[0]}", "times", {OURS[0]: many / few},
+                  11)
+    step = phases("training step", 1 if quick else REPEATS)
+    for phase in ("graph", "schedule", "lower", "compile"):
+        yield Outcome(f"training step of the 15M Llama, {phase}", "s", step[phase])
+    row = next(row for row in LLAMA if row.case["model"] == (("15M", "f32") if quick else ("1B", "bf16")))
+    with Models() as models:
+        yield from first_token_outcomes(models.filled(row), 1 if quick else REPEATS)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--measure"]:
-        print(json.dumps(MEASURES[sys.argv[2]]()))
-    else:
-        report(token_table(), step_table(), import_table())
+    print(json.dumps(MEASURES[sys.argv[1]]()))

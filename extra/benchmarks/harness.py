@@ -1,75 +1,14 @@
-"""What every benchmark shares: interleaved timing, comparison of outputs, and tables that print and save themselves.
-
-In: cases (a name and a function that runs it once). Out: a `Timing` for each, medians over rounds in which every case
-ran once, so that a slow moment of the machine meets all of them alike. Nothing here judges: bounds are shown beside
-the figures, and tests never assert a time.
-"""
+"""What benchmarks print: tables of named rows, the machine that they were measured on, and how far results differ."""
 from __future__ import annotations
 
-import json
 import os
 import platform
-import statistics
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from minigrad import Context
-from minigrad.progress import Progress
-
-# What a numpy built for many machines picks on a new processor can be its slowest path; one that knows AVX-512 is the
-# rival to beat. Read by OpenBLAS when numpy is first imported: see __main__.py.
-OPENBLAS_CORE = "SkylakeX"
-
-# Seconds between two cases. The threads of OpenBLAS and of OpenMP go on spinning for up to 0.2 s after a call, on the
-# cores that the next case needs.
-PAUSE = 0.25
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds of each repetition of one case."""
-    seconds: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
-
-    def percentile(self, percent: float) -> float:
-        return float(np.percentile(self.seconds, percent))
-
-
-def interleave(cases: dict[str, Callable[[], object]], rounds: int = 15, warm: int = 3) -> dict[str, Timing]:
-    """Run each case once per round; the first `warm` rounds (compiling, page faults) do not count. Before each measured
-    call come a pause, so that no case meets another's threads still spinning, and one that wakes its own."""
-    seconds: dict[str, list[float]] = {name: [] for name in cases}
-    bar = Progress("measuring")
-    for turn in range(warm + rounds):
-        for name, run in cases.items():
-            if turn >= warm:
-                time.sleep(PAUSE)
-                run()
-            start = time.perf_counter()
-            run()
-            elapsed = time.perf_counter() - start
-            if turn >= warm:
-                seconds[name].append(elapsed)
-        bar.update((turn + 1) / (warm + rounds), f"round {turn + 1} of {warm + rounds}")
-    bar.close()
-    return {name: Timing(tuple(values)) for name, values in seconds.items()}
-
-
-def tuned(on: bool, run: Callable[[], object]) -> Callable[[], object]:
-    """The call with opts that searches found (the package's records, and the user's), or with the heuristic's alone."""
-    def call() -> object:
-        with Context(TUNED=int(on)):
-            return run()
-    return call
 
 
 def largest_error(ours: np.ndarray[Any, Any], reference: np.ndarray[Any, Any]) -> float:
@@ -100,9 +39,6 @@ class Table:
         lines += [_line(row, widths) for row in text[1:]]
         return "\n".join([f"## {self.title}", "", *lines, *(f"\n{note}" for note in self.notes)])
 
-    def as_dict(self) -> dict[str, Any]:
-        return {"title": self.title, "notes": self.notes,
-                "rows": [dict(zip(self.columns, row, strict=True)) for row in self.rows]}
 
 
 def _show(cell: Any) -> str:
@@ -134,18 +70,5 @@ def _cpuinfo() -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def has_avx512() -> bool:
-    return any(line.startswith("flags") and " avx512f" in line for line in _cpuinfo())
-
-
-def save(tables: Sequence[Table], path: Path) -> None:
-    """Write the tables as JSON, with the machine they were measured on."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"machine": machine(), "tables": [table.as_dict() for table in tables]}, indent=1))
-
-
 def report(*tables: Table) -> None:
-    """Print the tables; a benchmark run as a program with a file name as its argument also saves them there."""
     print("\n\n".join([machine(), *map(str, tables)]) + "\n", flush=True)
-    if len(sys.argv) > 1:
-        save(tables, Path(sys.argv[1]))

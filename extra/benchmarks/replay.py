@@ -1,52 +1,51 @@
-"""What one more tiny kernel costs in a captured graph, on one thread: the slope between 64 and 1024 of them."""
+"""What one more tiny kernel costs in a captured graph: the slope between 64 and 1024 of them, and a call's own cost."""
 from __future__ import annotations
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Iterator
 
-import numpy as np
-
-from extra.benchmarks.harness import Table, interleave, report
-from minigrad import Context, GlobalCounters, Tensor, TinyJit
+from extra.benchmarks.measure import Outcome, error, limited
+from extra.benchmarks.turns import OURS, THREADS, Crew, Failed
 
 SHORT, LONG = 64, 1024
-AT_MOST = 0.1  # microseconds each
+ROUNDS, SECONDS = 9, 0.1
+# threads, floats of a kernel, µs at most. Four floats leave nothing to share; 2048 are the least that threads do share.
+CHAINS = {"1 thread": (1, 4, 0.05), f"{THREADS} threads with a barrier": (int(THREADS), 2048, 0.12)}
+CALL = 15.0             # microseconds of a call with its guards, at most
 
 
-def chain(kernels: int) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-    """A captured function of `kernels` kernels, each adding one to four floats, and its argument.
-
-    Each reads its operand back to front, out of a buffer, so that no two of them can be one kernel."""
-    @TinyJit
-    def run(x: Tensor) -> Tensor:
-        for _ in range(kernels):
-            x = (x.flip(0) + 1).contiguous()
-        return x.realize()
-    start = Tensor(np.zeros(4, np.float32)).realize()
-    for _ in range(3):
-        before = GlobalCounters.kernels
-        run(start)
-    if GlobalCounters.kernels - before != kernels:
-        raise RuntimeError(f"a chain of {kernels} additions ran as {GlobalCounters.kernels - before} kernels")
-    return run, start
+def _times(crew: Crew, peers: list[str], threads: int, size: int, kernels: int) -> dict[str, float | str]:
+    """Seconds of a call of a chain, by peer; why there are none."""
+    case = {"kind": "chain", "kernels": kernels, "threads": threads, "size": size}
+    found: dict[str, list[float]] = {}
+    failed: dict[str, float | str] = {}
+    for name in peers:
+        try:
+            ready = crew.ask(name, do="prepare", case=case)
+            if error(ready["values"], [float(kernels)] * len(ready["values"])) > 0:
+                raise Failed(f"a chain of {kernels} additions gives {ready['values'][0]}")
+            found[name] = [statistics.median(crew.ask(name, do="run", seconds=SECONDS)["times"]) for _ in range(ROUNDS)]
+        except Failed as reason:
+            failed[name] = str(reason)
+    return {**failed, **{name: statistics.median(times) for name, times in found.items()}}
 
 
-def table() -> Table:
-    result = Table("replay of tiny kernels, one thread",
-                   ["kernels", "µs", "p10", "p90", "µs per added kernel", "at most"])
-    with Context(THREADS=1):
-        cases = {}
-        for kernels in (SHORT, LONG):
-            run, start = chain(kernels)
-            cases[str(kernels)] = lambda run=run, start=start: run(start)
-            if not np.array_equal(run(start).numpy(), np.full(4, kernels, np.float32)):
-                raise RuntimeError(f"a chain of {kernels} additions gives {run(start).tolist()}")
-        times = interleave(cases, rounds=101, warm=10)
-    short, long = times[str(SHORT)], times[str(LONG)]
-    slope = (long.median - short.median) / (LONG - SHORT)
-    result.add(SHORT, short.median * 1e6, short.percentile(10) * 1e6, short.percentile(90) * 1e6, None, None)
-    result.add(LONG, long.median * 1e6, long.percentile(10) * 1e6, long.percentile(90) * 1e6, slope * 1e6, AT_MOST)
-    return result
+def outcomes(quick: bool) -> Iterator[Outcome]:
+    """Microseconds for each added kernel, and of a call: what is left of the short chain."""
+    ours = OURS[0]
+    for shown, (threads, size, most) in CHAINS.items():
+        peers = [ours] if threads > 1 or quick else [ours, "tinygrad"]
+        with Crew() as crew:
+            short, long = (_times(crew, peers, threads, size, kernels) for kernels in (SHORT, LONG))
+        slopes = {name: _slope(short[name], long[name]) for name in peers}
+        call, slope = short[ours], slopes[ours]
+        yield limited(f"replay, each tiny kernel, {shown}", "µs", slopes, most)
+        if threads == 1 and isinstance(call, float) and isinstance(slope, float):
+            yield limited("replay, a call with its guards", "µs", {ours: call * 1e6 - SHORT * slope}, CALL)
 
 
-if __name__ == "__main__":
-    report(table())
+def _slope(first: float | str, last: float | str) -> float | str:
+    """Microseconds for each kernel that is added; the reason where a chain has no time."""
+    if isinstance(first, str) or isinstance(last, str):
+        return first if isinstance(first, str) else str(last)
+    return (last - first) / (LONG - SHORT) * 1e6

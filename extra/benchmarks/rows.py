@@ -1,100 +1,138 @@
-"""Attention, softmax and rmsnorm over rows: milliseconds against bounds, kernels, and torch where it is there."""
+"""What is measured, as data: a case that every library understands, its rivals, and the goal.
+
+An expression names its operands and the functions of `extra/benchmarks/peers`.
+"""
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from extra.benchmarks.gpt import CHARACTERS
+from extra.models.llama import PRESETS
 
-from extra.benchmarks.harness import Table, interleave, largest_error, report, tuned
-from minigrad import GlobalCounters, Tensor, TinyJit
+BLAS = ("OpenBLAS", "torch")
+EAGER = ("torch",)
+TORCH = ("torch", "torch.compile")
+ARRAYS = ("OpenBLAS", "torch", "torch.compile")
+NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
-Array = np.ndarray[Any, Any]
+SMALL = 1 << 22     # operations of a call below which several copies are one call, in a captured graph: see `copies`
+MOST_COPIES = 16
 
 
 @dataclass(frozen=True)
-class Case:
-    """An op on random operands. `reference` is the definition in float64; `torch` names the rival's function."""
+class Goal:
+    """To be so many times as fast as the best rival, or to reach a share of what the probes beside it show."""
+    times: float
+    share: float = 0.0
+    bound: str = "read"     # or "fma"
+
+    def __str__(self) -> str:
+        return f"{self.times:g}×" + (f" or {self.share:.0%} of the {self.bound} probe" if self.share else "")
+
+
+@dataclass(frozen=True)
+class Row:
     name: str
-    shapes: tuple[tuple[int, ...], ...]
-    run: Callable[..., Tensor]
-    reference: Callable[..., Array]
-    rival: Callable[..., Any]
-    at_most: float  # milliseconds
+    case: Mapping[str, Any]
+    rivals: Sequence[str]
+    goal: Goal
+    speed: str = "ms"           # how a time is shown: itself, or `work` of this unit a second
+    work: float = 0.0
+    bound: str = ""             # the probe that bounds it: "fma" or "read"
+    billions: float = 0.0       # of operations or bytes that it takes of that
+    tolerance: float = 1e-4     # of the largest value, between what libraries computed
 
 
-def softmax(x: Array) -> Array:
-    exponentials = np.exp(x - x.max(-1, keepdims=True))
-    return exponentials / exponentials.sum(-1, keepdims=True)
+def expression(name: str, text: str, rivals: Sequence[str], goal: Goal, operands: Mapping[str, tuple[int, ...]],
+               operations: float = 0.0, moved: float = 0.0, dtype: str = "float32") -> Row:
+    """Rates are of `operations`, else of `moved` bytes; with neither it is a time."""
+    case = {"kind": "expression", "expression": text,
+            "operands": {key: (shape, dtype) for key, shape in operands.items()},
+            "copies": copies(operations or sum(math.prod(shape) for shape in operands.values()))}
+    speed, bound = ("GFLOP/s", "fma") if operations else ("GB/s", "read") if moved else ("ms", "")
+    amount = (operations or moved) / 1e9
+    return Row(name, case, rivals, goal, speed, amount, bound, amount, 1e-4 if dtype == "float32" else 2e-2)
 
 
-def causal_attention(q: Array, k: Array, v: Array) -> Array:
-    """The last two axes are (positions, head size); a position sees itself and those before it."""
-    scores = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
-    hidden = np.triu(np.ones(scores.shape[-2:], dtype=bool), 1)
-    return softmax(np.where(hidden, -np.inf, scores)) @ v
+def copies(operations: float) -> int:
+    """How often one call does something small, each time with operands of its own: no user calls a graph for it alone,
+    and calling takes longer than computing."""
+    return max(1, min(MOST_COPIES, int(SMALL / max(operations, 1))))
 
 
-def rmsnorm(x: Array, weight: Array) -> Array:
-    return x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-5) * weight
+def product(m: int, n: int, k: int, text: str = "a @ b", batch: int = 1, goal: Goal = Goal(1.05),
+            rivals: Sequence[str] = BLAS) -> Row:
+    """`text` is a @ b, with either or both of them transposed."""
+    front = (batch,) if batch > 1 else ()
+    a, b = (k, m) if "t(a)" in text else (m, k), (n, k) if "t(b)" in text else (k, n)
+    shown = text.replace("t(a)", "A.T").replace("t(b)", "B.T").replace("a @", "A @").replace("@ b", "@ B")
+    size = f"{m}³" if m == n == k else f"{m}×{n}×{k}"
+    return expression(f"{shown} {f'{batch} × ' if batch > 1 else ''}{size}", text, rivals, goal,
+                      {"a": (*front, *a), "b": (*front, *b)}, operations=2.0 * batch * m * n * k)
 
 
-CASES = [
-    Case("causal attention 1×32×1024×64", ((1, 32, 1024, 64),) * 3,
-         lambda q, k, v: q.scaled_dot_product_attention(k, v, is_causal=True), causal_attention,
-         lambda F, q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), 20),
-    Case("softmax 4096²", ((4096, 4096),), lambda x: x.softmax(-1), softmax, lambda F, x: F.softmax(x, -1), 4),
-    Case("rmsnorm 4096×2048", ((4096, 2048), (2048,)),
-         lambda x, w: x * (x.square().mean(-1, keepdim=True) + 1e-5).rsqrt() * w, rmsnorm,
-         lambda F, x, w: F.rms_norm(x, (2048,), w, 1e-5), 1.5),
+def convolution(batch: int, channels: int, out: int, size: int, kernel: int, stride: int = 1) -> Row:
+    pad, end = kernel // 2, (size - 1) // stride + 1
+    steps = f" stride {stride}" if stride > 1 else ""
+    return expression(f"convolution {kernel}×{kernel}{steps}, {batch}×{channels}→{out} on {size}×{size}",
+                      f"conv(x, w, {stride}, {pad})", EAGER, Goal(1.0),
+                      {"x": (batch, channels, size, size), "w": (out, channels, kernel, kernel)},
+                      operations=2.0 * batch * out * channels * kernel * kernel * end * end)
+
+
+def matvec(text: str, dtype: str) -> Row:
+    n, k = 128256, 2048
+    return expression(f"matvec {text.replace('t(w)', 'W.T').replace('@ w', '@ W')} 1×{k}×{n} {dtype}", text,
+                      BLAS if dtype == "float32" else EAGER, Goal(math.inf, 0.9),
+                      {"x": (1, k), "w": (n, k) if "t(w)" in text else (k, n)}, moved=n * k * BYTES[dtype], dtype=dtype)
+
+
+def llama(shape: str, dtype: str, goal: Goal, rivals: Sequence[str] = ("llama.cpp",), prompt: int = 0) -> Row:
+    """A token after a short prompt, or a prompt of `prompt` tokens. The model is a file that whoever measures makes."""
+    what, config = f"prefill {prompt}" if prompt else "decode", PRESETS[shape]
+    case = {"kind": what.split()[0], "model": (shape, dtype), "context": min(1024, config.context),
+            "prompt": [(7 * i) % 997 + 1 for i in range(prompt or 16)]}
+    weights = sum(math.prod(size) for size in config.weight_shapes.values())    # tied: each is read once
+    return Row(f"{what}, {shape} {dtype}", case, rivals, goal, "tokens/s", prompt or 1, "" if prompt else "read",
+               0.0 if prompt else weights * BYTES[NAMES[dtype]] / 1e9, 5e-2)
+
+
+PRODUCTS = [
+    *(product(n, n, n, text) for n in (512, 1024, 2048, 4096) for text in ("a @ b", "a @ t(b)")),
+    *(product(512, 2048, 8192, text) for text in ("a @ b", "a @ t(b)")),
+    product(256, 256, 256), product(1000, 1000, 1000), product(257, 515, 1023), product(37, 53, 71),
+    product(128, 128, 128, batch=64),
+    product(1024, 1024, 1024, "t(a) @ b", goal=Goal(1.0)), product(512, 2048, 2048, "t(a) @ b", goal=Goal(1.0)),
+    product(1024, 1024, 1024, "t(a) @ t(b)", goal=Goal(1.0)),
+    convolution(1, 64, 64, 56, 3),
 ]
 
+MATVEC = [matvec(text, dtype) for dtype in ("float32", "bfloat16") for text in ("x @ w", "x @ t(w)")]
 
-def torch_case(case: Case, operands: list[Array]) -> Callable[[], Any] | None:
-    """The same in torch; None where torch is not installed."""
-    if importlib.util.find_spec("torch") is None:
-        return None
-    import torch
-    tensors = [torch.tensor(x) for x in operands]
-    return lambda: case.rival(torch.nn.functional, *tensors)
+OPS = [
+    expression("gelu(2x+1), 64Mi floats", "gelu(2 * x + 1)", TORCH, Goal(5.0), {"x": (1 << 26,)}),
+    expression("softmax 4096²", "softmax(x)", TORCH, Goal(1.3), {"x": (4096, 4096)}),
+    expression("rmsnorm 4096×2048", "rmsnorm(x, w)", TORCH, Goal(1.3), {"x": (4096, 2048), "w": (2048,)}),
+    expression("layernorm 4096×2048", "layernorm(x, w, b)", TORCH, Goal(1.3),
+               {"x": (4096, 2048), "w": (2048,), "b": (2048,)}),
+    expression("causal attention 1×32×1024×64", "attention(q, k, v)", TORCH, Goal(2.5),
+               dict.fromkeys("qkv", (1, 32, 1024, 64))),
+]
 
+# Rows of the same file stand together: it is made once.
+LLAMA = [
+    llama("15M", "f32", Goal(1.2, 0.92)), llama("15M", "bf16", Goal(1.2, 0.92)),
+    llama("1B", "f16", Goal(1.05, 0.92)),
+    llama("1B", "f32", Goal(1.05, 0.92)), llama("1B", "f32", Goal(1.4), ("llama.cpp", "torch"), prompt=512),
+    llama("1B", "bf16", Goal(1.05, 0.92)), llama("1B", "bf16", Goal(1.4), ("llama.cpp", "torch"), prompt=512),
+]
 
-def compiled(case: Case, operands: list[Array]) -> Callable[[], Tensor]:
-    tensors = [Tensor(x).realize() for x in operands]
-    return TinyJit(lambda: case.run(*tensors).realize())
-
-
-def kernel_count(run: Callable[[], object]) -> int:
-    before = GlobalCounters.kernels
-    run()
-    return GlobalCounters.kernels - before
-
-
-def table() -> Table:
-    result = Table("rows, float32", ["op", "ms, shipped records off", "p10", "p90", "on", "at most", "kernels", "GB/s",
-                                     "torch ms", "times torch", "error"])
-    for case in CASES:
-        generator = np.random.default_rng(0)
-        operands: list[Array] = [generator.standard_normal(shape, dtype=np.float32) for shape in case.shapes]
-        ours = compiled(case, operands)
-        runs: dict[str, Callable[[], object]] = {"ours": tuned(False, ours), "tuned": tuned(True, ours)}
-        rival = torch_case(case, operands)
-        if rival is not None:
-            runs["torch"] = rival
-        times = interleave(runs)
-        mine, theirs = times["ours"], times.get("torch")
-        output = ours().numpy()
-        moved = sum(x.nbytes for x in operands) + output.nbytes
-        error = largest_error(output, case.reference(*(x.astype(np.float64) for x in operands)))
-        result.add(case.name, mine.median * 1e3, mine.percentile(10) * 1e3, mine.percentile(90) * 1e3,
-                   times["tuned"].median * 1e3, case.at_most, kernel_count(ours), moved / mine.median / 1e9,
-                   theirs and theirs.median * 1e3,
-                   theirs and theirs.median / mine.median, error)
-    result.notes.append("GB/s counts each operand and the result once.")
-    return result
-
-
-if __name__ == "__main__":
-    report(table())
+TRAINING = [
+    Row("char-GPT training step, 10.8M, 12×256, AdamW",
+        {"kind": "train", "shape": CHARACTERS, "batch": 12, "tokens": 256}, TORCH, Goal(2.0), "tokens/s", 12 * 256,
+        tolerance=1e-3),
+]
