@@ -100,6 +100,8 @@ EDITED: dict[Reason, tuple[Callable[[], Any], Callable[[], Any]]] = {
     Reason.CONTIGUOUS: (lambda: data(8).exp().contiguous() + 1, lambda: data(8).exp() + 1),
     Reason.COPY: (lambda: data(8).to("NUMPY") + 1, lambda: Tensor([1.0], device="NUMPY") + 1),
     Reason.HAZARD: (lambda: shift_rows(data(8, 4)), lambda: Tensor.cat((x := data(8, 4))[:1], x[:-1])),
+    Reason.COMPARED: (lambda: (x := data(8, 8).exp()).eq(x.max(axis=1, keepdim=True)),
+                      lambda: (x := data(8, 8).exp().realize()).eq(x.max(axis=1, keepdim=True))),
     Reason.SHARED: (lambda: [(x := hard(data(1000, 1000))).sum(axis=0), x.sum(axis=1)],
                     lambda: hard(data(1000, 1000)).sum(axis=0)),
     Reason.ORDER: (lambda: (x := data(256, 256)).sum(axis=0, keepdim=True) + x.sum(axis=1, keepdim=True) + x,

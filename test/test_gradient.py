@@ -408,3 +408,24 @@ def test_the_first_power_is_a_tensor_of_its_own() -> None:
     y = x ** 1
     y += 1
     assert x.tolist() == [1, 2] and y.tolist() == [2, 3]
+
+
+def test_the_gradient_of_a_maximum_of_sums_knows_which_it_was() -> None:
+    """A product that was computed in two ways would equal its own maximum in one of them only: nobody got a gradient,
+    or all were divided by none.
+    """
+    rng = np.random.default_rng(0)
+    images, weights = rng.standard_normal((4, 1, 28, 28)), rng.standard_normal((8, 1, 5, 5))
+    more = rng.standard_normal((8, 8, 5, 5))
+    x, w, v = (Tensor(a.astype(np.float32), requires_grad=True) for a in (images, weights, more))
+    pooled = x.conv2d(w).relu().conv2d(v).relu().max_pool2d(2)
+    pooled.sum().backward()
+    largest = x.conv2d(w).relu().conv2d(v).relu().detach().realize()
+    alive = largest.max_pool2d(2).numpy() > 0
+    got = v.grad.numpy()
+    windows = np.lib.stride_tricks.sliding_window_view(x.conv2d(w).relu().numpy(), (5, 5), axis=(2, 3))
+    rows = largest.numpy().reshape(4, 8, 10, 2, 10, 2)
+    first = (rows == rows.max((3, 5), keepdims=True)) & alive[:, :, :, None, :, None]
+    expected = np.einsum("noyx,ncyxij->ocij", first.reshape(4, 8, 20, 20).astype(np.float64), windows)
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-3 * abs(expected).max())
+    assert all(np.isfinite(t.grad.numpy()).all() for t in (x, w))

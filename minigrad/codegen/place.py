@@ -137,6 +137,9 @@ class Place(Opt):
         for use in plan.uses:
             local = [add_scaled(i, b, -1) for i, b in zip(_indices_of(use), plan.base)]
             mapping[use] = nest.load(scratch, local, (fill,))
+        for guard in nest.order(loops.root) if plan.node.op is Ops.PARAM else ():
+            if guard.op is Ops.WHERE and any(use in plan.uses for use in own_loads(guard)):
+                mapping[guard] = nest.substitute(guard.src[1], mapping)
         loops.root = nest.substitute(loops.root, mapping)
 
 
@@ -148,6 +151,24 @@ class _Plan:
     base: tuple[UOp, ...]
     extents: tuple[UOp, ...]
     dtype: DType
+
+
+def own_loads(guard: UOp) -> list[UOp]:
+    """What a WHERE reads of inputs, or multiplies, if it guards by nothing but the bounds of that read, with zero.
+
+    Kept in scratch, where zeros lie beyond the bounds, it needs no guard. (A product with an infinity is NaN there, as
+    it is in a convolution that is padded with zeros.)
+    """
+    value, zero = bare(guard.src[1]), guard.src[2]
+    found = []
+    for use in map(bare, value.src if value.op is Ops.MUL else (value,)) if _is_const(zero, 0) else ():
+        load = use.src[0] if use.op is Ops.CAST else use
+        if load.op is Ops.LOAD and load.src[0].op is Ops.PARAM:
+            memory, indices = nest.access(load)
+            bounds_of_load = {c for i, n in zip(indices, memory.arg.shape) for c in (i.ge(0), i.lt(n))}
+            if bounds_of_load.issuperset(conjunction(guard.src[0])):
+                found.append(use)
+    return found
 
 
 def _uses(order: Sequence[UOp], name: str, node: UOp) -> list[UOp]:

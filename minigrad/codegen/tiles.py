@@ -14,12 +14,12 @@ from math import prod
 
 from ..target import Target
 from ..uops import Ops, UOp, toposort
-from ..uops.uop import index_const, linear
+from ..uops.uop import add_scaled, bounds, index_const, linear
 from . import nest
 from .lower import Loops
 from .nest import extent, parts
 from .opts import Carry, NonTemporal, Opt, Order, Peel, Split, Upcast, Vector, flatten, perform
-from .place import Place
+from .place import Place, own_loads
 
 ACCUMULATORS = 4      # independent vectors of a reduce: enough to hide the latency of an addition
 PACK_ROWS = 48  # rows of output from which packing an operand pays when it is contiguous along the other output axis
@@ -29,6 +29,7 @@ LEAST_PANEL = 32
 MANY_ROWS = 256  # of output: each thread packing all panels for its own costs little
 MOST_ROWS = 8  # of a tile: each takes a register for its address, and a place of the first cache's set if far apart
 STRIDED_DEPTH = 256  # of a block of a sum whose rows are columns in memory: a cache line an iteration, to be met again
+LEAST_DEPTH = 64  # of a sum that pays for results that are stored lane by lane
 FAR_STEP = 8192  # bytes from one element of a sum to the next, or a multiple: they share sets of the caches
 FAR = 1 << 40
 
@@ -128,7 +129,7 @@ def _tile(loops: Loops, view: NestView, target: Target) -> None:
         if view.stores
         else None
     )
-    if o is None or extent(o) < lanes:
+    if o is None or extent(o) < lanes or _slides(view, o):
         o = _turned_columns(loops, view, lanes) or o
     if o is not None and extent(o) < 4:
         o = None
@@ -166,21 +167,34 @@ def _stride_of_lanes(access: UOp, r: UOp, lanes: int) -> int:
     return stride(nest.substitute(access, {r: r.src[0] + outer * lanes + inner}), inner)
 
 
+def _slides(view: NestView, o: UOp) -> bool:
+    """Whether a long sum's operand is read in windows that overlap along `o`, or with steps: vectors of it are masked
+    at edges, and partly empty.
+    """
+    d = max(view.reduces, key=_depth, default=None)
+    return d is not None and _depth(d) >= LEAST_DEPTH and any(
+        o in nest.free(i) and nest.free(i) & set(parts(d)[1]) for u in loads_of(d) for i in nest.access(u)[1])
+
+
 def _turned_columns(loops: Loops, view: NestView, lanes: int) -> UOp | None:
-    """Where the outputs next to one another are too few for a vector (the window of a convolution's weight): another
-    output range, whose operand is contiguous along the reduce and can be packed for many outputs.
+    """Where the outputs next to one another are too few for a vector (the window of a convolution's weight), or read
+    windows (the convolution): another output range, whose operand is contiguous along the longest reduce and can be
+    packed for many outputs.
     """
     found: dict[UOp, int] = {}
+    main = max(view.reduces, key=_depth, default=None)
     for r in reversed(view.ranges):
-        if r.arg.name in loops.serial or r.arg.kind != "loop" or extent(r) < lanes or len(view.reduces) != 1:
+        if r.arg.name in loops.serial or r.arg.kind != "loop" or extent(r) < lanes or main is None:
             continue
-        d = view.reduces[0]
-        reads = [u for u in loads_of(d) if r in nest.free(u)]
-        operand = _operand(d, reads, r)
-        if operand is not None and any(stride(reads[0], x) == 1 for x in parts(d)[1]) and row_range(view, [d], r):
+        down = [d for d in view.reduces if r in nest.free(d)]
+        reads = {d: [u for u in loads_of(d) if r in nest.free(u)] for d in down}
+        operands = {d: _operand(d, reads[d], r) for d in down}
+        operand = operands.get(main)
+        if operand is not None and None not in operands.values() and row_range(view, down, r) and \
+                any(abs(stride(reads[main][0], x)) == 1 for x in parts(main)[1]):
             found[r] = _shared(view, operand, r)
     best = max(found, key=found.__getitem__, default=None)
-    return best if best is not None and found[best] * _depth(view.reduces[0]) >= PACK_ROWS * STRIDED_DEPTH else None
+    return best if best is not None and main and found[best] * _depth(main) >= PACK_ROWS * STRIDED_DEPTH else None
 
 
 def _shared(view: NestView, operand: _Operand, o: UOp) -> int:
@@ -267,7 +281,7 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
     may: list[_Operand] = []
     for d in down:
         reads = [u for u in loads_of(d) if o in nest.free(u)]
-        turned = [u for u in reads if abs(stride(u, o)) > 1 and any(stride(u, r) == 1 for r in parts(d)[1])]
+        turned = [u for u in reads if abs(stride(u, o)) > 1 and any(abs(stride(u, r)) == 1 for r in parts(d)[1])]
         plain = [u for u in reads if stride(u, o) == 1]
         depth = _depth(d)
         if turned:
@@ -316,7 +330,50 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
             layout = ((x.inner, width, 0), *((a, 1, 0) for a in x.reduced), (x.inner, 1, width))
         done = attempt(loops, Place(f"p{x.slot}", level, layout, along=along), target)
         packed = packed and (done or x not in needed)
+    if not view.level:
+        _pad_windows(loops, down, (*level, *rest), target)
     return packed
+
+
+def _pad_windows(loops: Loops, down: list[UOp], outer: tuple[str, ...], target: Target) -> None:
+    """Keeps what a sum reads in guarded windows in scratch, zeros around it: as much at once as the second cache
+    holds.
+    """
+    for load in dict.fromkeys(u for d in down for u in _guarded_loads(d)):
+        level: tuple[str, ...] | None = None
+        for n in range(len(outer) + 1):
+            size = _spanned(loops, load, outer[:n])
+            if size <= target.l2:
+                level = outer[:n]
+                if n and _spanned(loops, load, outer[:n - 1]) > target.l2:    # a block of the last range's iterations
+                    (r,) = nest.ranges_named(loops.root, outer[n - 1])
+                    block = next((b for b in range(extent(r) // 2, 1, -1) if extent(r) % b == 0
+                                  and _spanned(loops, load, outer[:n - 1], (r, b)) <= target.l2), 0)
+                    if block and attempt(loops, Split(outer[n - 1], block), target):
+                        level = (*outer[:n - 1], outer[n - 1] + ".0")
+                break
+        if level is not None:
+            attempt(loops, Place(f"p{load.src[0].arg.slot}", level), target)
+
+
+def _guarded_loads(d: UOp) -> list[UOp]:
+    """The loads of inputs that are guarded by nothing but their own bounds."""
+    inside = nest.toposort_until(d.src[0], lambda u: u.op is Ops.END)
+    uses = [use for u in inside if u.op is Ops.WHERE for use in own_loads(u)]
+    return [use.src[0] if use.op is Ops.CAST else use for use in uses]
+
+
+def _spanned(loops: Loops, load: UOp, level: tuple[str, ...], block: tuple[UOp, int] | None = None) -> int:
+    """Bytes between the least and the largest index of each axis, in one iteration of the level's loops."""
+    around = [r for name in level for r in nest.ranges_named(loops.root, name)]
+    size = 4
+    for index in nest.access(load)[1]:
+        if block is not None:
+            r, length = block
+            index = nest.substitute(index, {r: UOp.range(r.arg.name, 0, length)})
+        span = add_scaled(nest.extreme(index, around, True), nest.extreme(index, around, False), -1)
+        size *= bounds(span)[1] + 1
+    return size
 
 
 def _turn_rows(loops: Loops, view: NestView, d: UOp, rows: UOp, o: UOp, front: tuple[str, ...], target: Target) -> bool:
@@ -386,9 +443,8 @@ def _panel(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
         wide //= 2
     if view.level:
         return lanes * _vectors(extent(o), lanes, min(wide, extent(o)) // lanes)
-    rows = row_range(view, down, o)
-    if rows is None or extent(rows) >= MANY_ROWS:  # the threads may as well share the rows
-        return wide
+    if row_range(view, down, o) is None or prod(extent(r) for r in view.ranges if r is not o) >= MANY_ROWS:
+        return wide         # the threads may as well share the rows
     return min(range(wide, wide // 2 - 1, -lanes), key=lambda width: -(-extent(o) // width // target.cores) * width)
 
 
@@ -495,6 +551,8 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
         height = next(
             (h for h in range(height, least - 1, -1) if extent(rows) % h == 0), height
         )  # no remainder, if possible
+        if extent(rows) % height and extent(rows) <= 4 * height:    # then about equal tiles
+            height = -(-extent(rows) // -(-extent(rows) // height))
         others = [r for r in view.ranges if r not in (o, rows) and extent(r) >= target.cores]
         alone = not view.level and inner == name and not others
         row_name = _split_rows(loops, rows.arg.name, extent(rows), height, alone, target)

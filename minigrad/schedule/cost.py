@@ -37,7 +37,8 @@ class Costs:
     tile: int = 32                  # columns of a matmul's tile: its prologue is computed once for each tile
     likely: float = 3.0             # a value with several readers, this much more work than writing it, will be stored
     expand: float = 1.5             # a value so much larger than all it is made from costs memory that it need not,
-    expand_below: float = 220.0     # if an element of it is less work than this, times that ratio
+    expand_below: float = 220.0     # if an element of it is less work than this, times that ratio,
+    expand_most: float = 1200.0     # and than this
     growth: float = 5.0             # what its bytes count for then: this at least, and half the square of the ratio
     reduce_again: float = 3.0       # repeating a reduce inside of a kernel costs more than its operations
     own_kernel: float = 4.0         # a reduce that is this much more work than storing it gets loops of its own,
@@ -189,7 +190,7 @@ class Work:
             read = min(prod(n for n, step in zip(v.shape, v.strides) if step) for v in self.indices.views(node.arg))
             return min(int(below / max(self.indices.share(node.arg), 1e-6)), read)
         ratio = self.graph.sizes[node] / max(1, below)
-        cheap = ratio > self.costs.expand and work < self.costs.expand_below * ratio
+        cheap = ratio > self.costs.expand and work < min(self.costs.expand_below * ratio, self.costs.expand_most)
         return below if cheap else self.graph.sizes[node]
 
     def expansion(self, node: UOp) -> float:

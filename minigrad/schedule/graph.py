@@ -12,12 +12,13 @@ from collections.abc import Iterable
 
 from ..helpers import DEV, prod
 from ..shape import ShapeTracker
-from ..uops import SCALARS, Ops, UOp, toposort
+from ..uops import COMPARISON, SCALARS, Ops, UOp, toposort
 from ..uops.symbolic import vmax
 from .reasons import Reason
 
 FREE = SCALARS | {Ops.IOTA}                                    # values that cost nothing and need no memory
 VERSIONS = frozenset({Ops.ASSIGN, Ops.SCATTER})                # new versions of memory that exists
+EXACT = COMPARISON | {Ops.VIEW, Ops.NEG, Ops.MAX, Ops.WHERE, Ops.CAST, Ops.BITCAST, Ops.GATHER}  # round nothing
 STORED = VERSIONS | {Ops.BUFFER, Ops.CONTIGUOUS, Ops.COPY}     # always in memory
 
 
@@ -57,6 +58,7 @@ class Graph:
         self._scatter_in_place()
         self._force_operands()
         self._force_sinks()
+        self._force_compared()
 
     def source(self, node: UOp) -> UOp:
         """The node that stands for this one."""
@@ -149,6 +151,31 @@ class Graph:
             self.home[sink] = node
             if node.op is not Ops.BUFFER:
                 self.forced.setdefault(node, Reason.OUTPUT)
+
+    def _force_compared(self) -> None:
+        """What is compared with its own maximum must be the same number in both places: computed twice, a sum may be
+        rounded twice, and none would equal the maximum.
+        """
+        for node in self.order:
+            if node.op in COMPARISON and node.src[0].dtype.is_float:
+                below = [self.without_views(s)[0] for s in node.src]
+                for x, largest in (below, below[::-1]):
+                    if largest.op is Ops.REDUCE and largest.arg.op is Ops.MAX and \
+                            self.without_views(largest.src[0])[0] is x and not self._is_exact(x):
+                        self.forced.setdefault(x, Reason.COMPARED)
+
+    def _is_exact(self, node: UOp) -> bool:
+        """Whether a value is selected from what lies in memory, without arithmetic that rounds."""
+        stack, seen = [self.source(node)], set[UOp]()
+        while stack:
+            u = stack.pop()
+            if u in seen or u.op in STORED or u.op in FREE or u in self.forced:
+                continue
+            seen.add(u)
+            if u.op not in EXACT and u.dtype.is_float:
+                return False
+            stack += self.sources(u)
+        return True
 
     def without_views(self, node: UOp, stop: UOp | None = None) -> tuple[UOp, ShapeTracker | None]:
         """The node below a node's views, or `stop` if it is met first, and how the node reads it (None: as it is)."""

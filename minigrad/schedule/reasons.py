@@ -17,6 +17,7 @@ class Reason(Enum):
     BASE = "base: a later write changes a part of it"
     CONTIGUOUS = "contiguous: a buffer of its own was asked for"
     COPY = "copy: it moves to another device"
+    COMPARED = "compared: it is compared with its own maximum, and must be the same number in both places"
     HAZARD = "hazard: a copy for those who read it after it is overwritten"
     UNFUSED = "unfused: every op is a kernel"
     SHARED = "shared: several kernels read it, and computing it in each costs more than reading it"
@@ -41,6 +42,7 @@ EDITS = {
     Reason.BASE: "write the whole of it, or build the tensor from its parts with cat()",
     Reason.CONTIGUOUS: "leave out contiguous() or clone()",
     Reason.COPY: "make it on the device that uses it",
+    Reason.COMPARED: "realize() what it is the maximum of, before it is compared",
     Reason.HAZARD: "use the old value before it is overwritten, or assign to another tensor",
     Reason.UNFUSED: "leave out NOFUSE=1 and EAGER=1",
     Reason.SHARED: "use it in fewer places, or make it cheaper to compute",
