@@ -191,8 +191,10 @@ def test_others_on_the_cores_make_a_run_void(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_ratio_compares_times_of_the_same_round() -> None:
     outcome = Outcome("x", "ms", seconds={OURS[0]: [1.0, 10.0, 1.0], "torch": [2.0, 20.0, 2.0]},
-                      probes={"read": [1.0], "fma": [1.0]})
-    assert judge(outcome, OPS[1]).times == 2.0
+                      probes={"read": [34e9, 34e9, 34e9, 60e9], "fma": [1.0]})
+    row = expression("x", "x @ w", ("torch",), Goal(2.0), {"x": (1, 4)}, moved=17e9)
+    assert judge(outcome, row).times == 2.0
+    assert outcome.share == pytest.approx(17 / 60)      # of (17 / 34, 1.7 / 34, 17 / 60)
 
 
 def test_a_limit_is_a_goal() -> None:

@@ -1,6 +1,7 @@
 """Rows become outcomes: each library takes its turn, in rounds, with the machine's limits probed in between.
 
-A ratio is the median over rounds of the rival's time over ours in the same round, so that a slow moment meets both.
+A ratio is the median over rounds of the rival's time over ours in the same round, so that a slow moment meets both;
+a share is of the probes right before and after the round.
 
 What counts is what was measured while the machine was itself. A virtual machine may be given less of its cores, or of
 its memory, than it has. So an outcome is void when a probe beside it stays below what machines of this class reach:
@@ -17,6 +18,7 @@ import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -131,14 +133,18 @@ def _rounds(names: list[str], crew: Crew, outcome: Outcome, budget: float) -> fl
     for a core, in the median round."""
     end, taken, waited = time.monotonic() + budget, 0, {name: list[float]() for name in names}
     outcome.probes, outcome.seconds = {"read": [], "fma": []}, {name: [] for name in names}
-    while taken < LEAST_ROUNDS or (taken < MOST_ROUNDS and time.monotonic() < end):
+
+    def probe() -> None:
         for name, value in crew.ask(OURS[0], do="probe", seconds=PROBE).items():
             outcome.probes[name].append(value)
+    probe()
+    while taken < LEAST_ROUNDS or (taken < MOST_ROUNDS and time.monotonic() < end):
         for turn in range(len(names)):
             name = names[(turn + taken) % len(names)]
             answer = crew.ask(name, do="run", seconds=TURN)
             outcome.seconds[name].append(statistics.median(answer["times"]))
             waited[name].append(answer["waited"] / int(THREADS))
+        probe()
         taken += 1
     return max(map(statistics.median, waited.values()))
 
@@ -154,8 +160,9 @@ def judge(outcome: Outcome, row: Row) -> Outcome:
     if outcome.best:
         outcome.times, outcome.times_on = (_ratio(outcome, name) for name in OURS)
     if row.bound and OURS[0] in outcome.seconds:
-        rate = row.billions * 1e9 / statistics.median(outcome.seconds[OURS[0]])
-        outcome.share = rate / max(outcome.probes[row.bound])
+        limits = map(max, pairwise(outcome.probes[row.bound]))      # before and after each round
+        outcome.share = statistics.median(row.billions * 1e9 / seconds / limit
+                                          for seconds, limit in zip(outcome.seconds[OURS[0]], limits))
     enough = [outcome.times is not None and outcome.times >= row.goal.times,
               bool(row.goal.share) and outcome.share is not None and outcome.share >= row.goal.share]
     outcome.holds = any(enough) if outcome.times is not None or row.goal.share else None
