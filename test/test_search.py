@@ -33,6 +33,7 @@ from minigrad.search.beam import Search, search, tune
 from minigrad.search.measure import OutOfTime, Stuck, Worker
 from minigrad.search.model import estimate
 from minigrad.search.records import Database, Record, export, machine_of, opt_data, opt_from, read_line
+from minigrad.search.together import ROUNDS, ratios
 from minigrad.uops import UOp
 
 DEVICE = get_device("CPU")
@@ -569,3 +570,37 @@ def test_tune_calls_the_function_under_the_flags(monkeypatch: pytest.MonkeyPatch
     assert seen == [(2, 12)]
     with pytest.raises(ValueError, match="beam=0"):
         tune(print, beam=0)
+
+
+def test_winners_that_are_no_faster_together_are_given_up(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ones with the least at stake first, until the rest is faster."""
+    kernels = [(CASES[name].ast, "CPU") for name in ("matmul", "matmul_softmax", "matmul", "rmsnorm_f64")]
+    searches = [search_of(name, database) for name in ("matmul", "matmul_softmax", "rmsnorm_f64")]
+    for one, ratio in zip(searches, (0.5, 0.9, 0.8)):
+        one._begin()
+        one.seconds, one.ratio, one.ended = 1.0, ratio, True
+        one.measured.append((ratio, 1, candidate := one.waiting[0][2] if one.waiting else one.heuristic))
+        one.opts = candidate.opts
+    asked: list[int] = []
+
+    def ratios(device: object, order: list[UOp], ours: dict[UOp, object], theirs: dict[UOp, object]) -> list[float]:
+        assert order == [ast for ast, _ in kernels] and ours.keys() == theirs.keys()
+        asked.append(sum(ours[ast] is not theirs[ast] for ast in ours))
+        return [1.1] * 10 if asked[-1] > 1 else [0.9] * 10
+    monkeypatch.setattr(beam, "ratios", ratios)
+    beam._together(kernels, searches)
+    assert asked == [3, 1]
+    assert [one.opts is None for one in searches] == [False, True, True]
+    for one in searches[1:]:
+        best = database.best(one.kernel, TARGET)
+        assert best is not None and best.opts is None and best.beam == 1
+        assert "no faster among the others" in database.dropped(one.kernel, TARGET).values()
+
+
+def test_a_schedule_runs_with_both_sets_of_programs_in_turns() -> None:
+    names = ["matmul", "matmul_softmax", "matmul"]
+    kernels = [CASES[name].ast for name in names]
+    sets = [{ast: DEVICE.compile([DEVICE.render(lower_kernel(ast, TARGET, opts))])[0] for ast in kernels}
+            for opts in (None, ())]
+    found = ratios(DEVICE, kernels, *sets)
+    assert ROUNDS[0] <= len(found) <= ROUNDS[1] and min(found) > 0

@@ -8,7 +8,8 @@ kernel that has the most seconds at stake for those already spent on it.
 
 The fastest of a round is no more than a suspect: of many times on a busy machine the least is luck. It is accepted
 after a duel, in which it runs in turns with the heuristic's kernel and the best so far, and has to win in the median
-of the rounds by more than GAIN and in most of them at all.
+of the rounds by more than GAIN and in most of them at all. At the end all winners together have to be faster than the
+heuristic's kernels inside of the schedule that they are of; those with the least at stake are given up until they are.
 """
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from ..codegen.cost import bytes_moved, operations
-from ..codegen.pipeline import finish
+from ..codegen.pipeline import finish, lower_kernel
 from ..engine import store, tracefile
 from ..helpers import BEAM, BEAM_BUDGET, DEBUG, Context
 from ..progress import Progress
@@ -34,6 +35,7 @@ from .measure import LIMIT, OutOfTime, Stuck, Times, Worker
 from .model import estimate
 from .moves import Candidate, Opts, replay, starts, steps
 from .records import Database, Record, database, machine_of
+from .together import ratios
 
 BATCH = 12                  # candidates of a round, besides the heuristic's
 PATIENCE = 2                # rounds without a gain that end a search, besides one for each of the beam
@@ -41,6 +43,7 @@ GAIN = 0.97                 # of the best time so far: what counts as a gain
 DUEL = 15, 41               # rounds of the comparison that decides, at least and at most
 DUEL_SECONDS = 0.5          # for the heuristic's kernel alone, where that is enough for so many rounds
 WINS = 0.75                 # of these rounds that a challenger has to win
+LAST = 0.1                  # of the time that is left for the winners together
 DRAW = BATCH                # steps away from one candidate in one round
 EXPAND = 0.3                # seconds for taking steps in one round, or as many as its measuring took
 SHARE = 0.5                 # of the time left that the kernels of one schedule may take: others will come
@@ -207,6 +210,18 @@ class Search:
         self._record(self.beam)
         self._say(f"{self.ratio:.2f} of the heuristic's time, {self.tried} tried")
 
+    @property
+    def stake(self) -> float:
+        """Seconds of a schedule that the best so far is expected to save."""
+        return self.uses * self.seconds * (1 - self.ratio)
+
+    def give_up(self) -> None:
+        """The best is no faster where it is used."""
+        for candidate in [m[2] for m in self.measured if m[2].opts == self.opts][:1]:
+            self._drop(candidate, "no faster among the others")
+        self.opts, self.ratio = None, 1.0
+        self._record(self.beam if self.ended else 0)
+
     def _say(self, text: str) -> None:
         if DEBUG.value >= 2:
             print(f"BEAM {self.name}: {text}")
@@ -221,7 +236,7 @@ def search(kernels: Sequence[tuple[UOp, str]], beam: int, budget: float, records
     records = database() if records is None else records
     records.refresh()
     start = time.monotonic()
-    worker = Worker(start + budget, limit)
+    worker = Worker(start + (1 - LAST) * budget, limit)
     uses = Counter(kernels)
     found: list[Search] = []
     for (ast, name), count in uses.items():
@@ -232,7 +247,7 @@ def search(kernels: Sequence[tuple[UOp, str]], beam: int, budget: float, records
             found[-1].uses = count
     bar = Progress("searching")
     try:
-        while (left := [one for one in found if not one.ended]) and time.monotonic() < start + budget:
+        while (left := [one for one in found if not one.ended]) and time.monotonic() < start + (1 - LAST) * budget:
             # first a round for each, large ones first, then the most at stake
             one = max(left, key=lambda s: (not s.seen, s.uses * s.seconds * s.ratio / max(s.spent, 1e-3),
                                            s.uses * s.work))
@@ -248,11 +263,36 @@ def search(kernels: Sequence[tuple[UOp, str]], beam: int, budget: float, records
     finally:
         bar.close()
         worker.stop()
+    try:
+        _together(kernels, found)
+    finally:
         for one in found:
             if (trace := tracefile.current()) is not None and one.seconds:
                 trace.searched(one.ast, [(c.opts, ratio * one.seconds) for ratio, _, c in one.measured])
         _spent[0] += time.monotonic() - start
     return found
+
+
+def _together(kernels: Sequence[tuple[UOp, str]], found: Sequence[Search]) -> None:
+    """The winners have to win inside of the schedule; until they do, the half with the least at stake is given up."""
+    for name in dict.fromkeys(one.device.name for one in found):
+        device, ours = get_device(name), {one.ast: one for one in found if one.device.name == name}
+        winners = sorted((one for one in ours.values() if one.opts is not None), key=lambda one: one.stake)
+        if len(ours) < 2 or not winners:
+            continue            # alone it has won already
+        order = [ast for ast, where in kernels if where == name and ast in ours]
+        specs = [device.render(lower_kernel(ast, device.target, opts)) for ast, one in ours.items()
+                 for opts in (None, one.opts)]
+        programs = device.compile(specs)
+        heuristic, searched = dict(zip(ours, programs[::2])), dict(zip(ours, programs[1::2]))
+        while winners:
+            rounds = ratios(device, order, searched, heuristic)
+            if statistics.median(rounds) < 1 and sum(r < 1 for r in rounds) >= WINS * len(rounds):
+                break
+            for one in winners[:-(-len(winners) // 2)]:
+                one.give_up()
+                searched[one.ast] = heuristic[one.ast]
+            winners = [one for one in winners if one.opts is not None]
 
 
 def search_within_budget(kernels: Sequence[tuple[UOp, str]]) -> set[UOp]:
