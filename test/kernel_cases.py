@@ -414,6 +414,11 @@ def _largest_of_two_axes() -> Case:
 
 
 @case
+def _largest_column() -> Case:
+    return one("largest_column", largest(param(1, (13, 35)), 0))
+
+
+@case
 def _everything() -> Case:
     """A sum over all, of a transposed operand."""
     return one("everything", total(mul(transposed(param(1, (17, 12))), param(2, (12, 17))), 0, 1))

@@ -111,6 +111,8 @@ EDITED: dict[Reason, tuple[Callable[[], Any], Callable[[], Any]]] = {
     Reason.STREAM: (lambda: softmax_of_a_product(60_000), lambda: softmax_of_a_product(6000)),
     Reason.HEAVY: (lambda: (data(1024, 1024) @ data(1024, 1024)) @ data(1024, 64),
                    lambda: (data(1024, 64) @ data(64, 1024)) @ data(1024, 64)),
+    Reason.BLOCKED: (lambda: (data(4096, 256).T @ data(4096, 256)).exp(),
+                     lambda: (data(256, 4096) @ data(256, 4096).T).exp()),
     Reason.OPERAND: (lambda: hard(data(1024, 1024)) @ data(1024, 1024), lambda: hard(data(1024, 1024)) @ data(1024, 2)),
     Reason.NODES: (lambda: chain(400), lambda: chain(40)),
     Reason.INDEXINGS: (lambda: windows(data(64, 64).exp(), 12), lambda: windows(data(64, 64).exp(), 3)),

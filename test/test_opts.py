@@ -63,6 +63,7 @@ EQUAL: list[tuple[str, str, tuple[Opt, ...]]] = [
     ("split without one", "matmul", (Split("r0", 7), Split("r0.1", 7))),
     ("split of a symbolic range", "symbolic_softmax", (Split("o1", 16), Split("r0", 4), Split("r1", 8))),
     ("merge of outputs", "adam", (Merge("o0", "o1"),)),
+    ("carry of a maximum", "largest_column", (Split("r0", 4), Carry("r0.0", "o0"))),
     ("fuse", "two_products", (Fuse("r0", "r1"), Split("o1", 16), Vector("o1.1"))),
     ("order of reduces", "largest_of_two_axes", (Order(("r0_1", "r0_0")),)),
     ("merge undoes a split", "matmul", (Split("o1", 2), Merge("o1.0", "o1.1"))),
@@ -298,7 +299,7 @@ def test_a_loop_bound_on_both_sides_counts_what_lies_between() -> None:
 def test_carry_needs_a_bare_sum_in_blocks() -> None:
     assert "is not one loop" in reason("matmul", Carry("x", "o0"))
     assert "more to store" in reason("adam", Carry("o1", "o0"))
-    assert "not a sum over it" in reason("linear", Carry("r0.0", "o0"), Split("r0", 8))
+    assert "no reduce over it" in reason("linear", Carry("r0.0", "o0"), Split("r0", 8))
     assert "no output range" in reason("matmul", Carry("r0.0", "r0.1"), Split("r0", 8))
     assert "has to stay outside" in reason("matmul", Carry("r0.0", "o0"), Split("r0", 8), Thread("o0"))
     carried = (Split("r0", 8), Carry("r0.0", "o0"))

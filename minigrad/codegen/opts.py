@@ -528,7 +528,8 @@ def _fresh_ranges(loops: Loops, body: tuple[UOp, ...], r: UOp, around: frozenset
 
 @dataclass(frozen=True)
 class Carry(Opt):
-    """The outer block loop of a sum goes outside of the output tile: each block adds its part to what the output holds.
+    """The outer block loop of a reduce goes outside of the output tile: each block combines its part with what the
+    output holds.
 
     `before` names the output range that comes next inside. Blocks run in order, so the range cannot be cut among
     threads.
@@ -550,9 +551,8 @@ class Carry(Opt):
             len(closers) != 1
             or closers[0] is not bare(value)
             or closers[0].op is not Ops.REDUCE
-            or closers[0].arg is not Ops.ADD
         ):
-            return "what is stored is not a sum over it: an epilogue belongs on the last block"
+            return "what is stored is no reduce over it: an epilogue belongs on the last block"
         if self.before not in [r.arg.name for r in ranges]:
             return f"{self.before} is no output range"
         at = [r.arg.name for r in ranges].index(self.before)
@@ -566,10 +566,11 @@ class Carry(Opt):
         (r,) = nest.ranges_named(loops.root, self.range)
         (statement,), ranges, level = parts(loops.root)
         memory, indices = nest.access(statement)
+        op = bare(statement.src[1]).arg
         (value,), reduced, _ = parts(bare(statement.src[1]))
-        part = nest.reduce(Ops.ADD, value, [x for x in reduced if x is not r])
+        part = nest.reduce(op, value, [x for x in reduced if x is not r])
         old = nest.load(memory, indices, (r,))  # read in each iteration, whatever its address depends on
-        total = alu(Ops.WHERE, r.lt(1), part, alu(Ops.ADD, old, part))
+        total = alu(Ops.WHERE, r.lt(1), part, alu(op, old, part))
         at = [x.arg.name for x in ranges].index(self.before)
         loops.serial |= {self.range}
         loops.root = nest.end(

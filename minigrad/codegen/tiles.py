@@ -18,7 +18,7 @@ from ..uops.uop import add_scaled, bounds, index_const, linear
 from . import nest
 from .lower import Loops
 from .nest import extent, parts
-from .opts import Carry, NonTemporal, Opt, Order, Peel, Split, Upcast, Vector, flatten, perform
+from .opts import Carry, NonTemporal, Opt, Order, Peel, Split, Upcast, Vector, bare, flatten, perform
 from .place import Place, own_loads
 
 ACCUMULATORS = 4      # independent vectors of a reduce: enough to hide the latency of an addition
@@ -30,6 +30,8 @@ MANY_ROWS = 256  # of output: each thread packing all panels for its own costs l
 MOST_ROWS = 8  # of a tile: each takes a register for its address, and a place of the first cache's set if far apart
 STRIDED_DEPTH = 256  # of a block of a sum whose rows are columns in memory: a cache line an iteration, to be met again
 LEAST_DEPTH = 64  # of a sum that pays for results that are stored lane by lane
+PAGE = 4096  # bytes
+STREAMED = 16384  # elements of a row that are read at a time where the next row is far away
 FAR_STEP = 8192  # bytes from one element of a sum to the next, or a multiple: they share sets of the caches
 FAR = 1 << 40
 
@@ -153,8 +155,36 @@ def _tile(loops: Loops, view: NestView, target: Target) -> None:
         accumulators = _rows_of_lanes(loops, view, across, target)
     for d in across:
         _vectorize_reduce(loops, d, lanes, accumulators, target)
-    if o is not None:
+    if o is not None and not _stream_columns(loops, view, down, o, lanes, target):
         _tile_outputs(loops, view, down, o, lanes, target)
+
+
+def _stream_columns(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: int, target: Target) -> bool:
+    """Columns of a large matrix whose rows lie far apart: a few rows at a time, of which long pieces are read, each
+    combined with what the output holds.
+    """
+    if view.level or not _is_far(view, down, o, target) or len(view.stores) != 1:
+        return False
+    (d,), name = down, o.arg.name
+    (r, *others), blocks = parts(d)[1], -(-extent(o) // STREAMED)
+    rows = next((n for n in range(MOST_ROWS, 3, -1) if extent(r) % n == 0), MOST_ROWS)
+    if bare(view.stores[0].src[1]) is not d or others or r.src[1].op is not Ops.CONST:
+        return False
+    blocks = -(-blocks // target.cores) * target.cores
+    size = -(-extent(o) // (blocks * lanes)) * lanes
+    inner = f"{name}.1"
+    return (attempt(loops, Split(name, size), target) and attempt(loops, Split(r.arg.name, rows), target)
+            and attempt(loops, Carry(f"{r.arg.name}.0", inner), target) and attempt(loops, Split(inner, lanes), target)
+            and attempt(loops, Vector(f"{inner}.1"), target) and attempt(loops, Upcast(f"{r.arg.name}.1"), target))
+
+
+def _is_far(view: NestView, down: list[UOp], o: UOp, target: Target) -> bool:
+    """Whether one reduce of columns reads once, from memory, rows of which each lies in other pages."""
+    if len(down) != 1 or row_range(view, down, o) is not None:
+        return False
+    reads, inner = [u for u in loads_of(down[0]) if o in nest.free(u)], parts(down[0])[1][-1]
+    size = _depth(down[0]) * extent(o) * 4
+    return size >= target.l3 and all(stride(u, o) == 1 and PAGE <= abs(stride(u, inner)) * 4 < FAR for u in reads)
 
 
 def _stride_of_lanes(access: UOp, r: UOp, lanes: int) -> int:
@@ -538,7 +568,8 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
     rows = row_range(view, down, o) if down else None
     while lanes > 4 and lanes > length:
         lanes //= 2
-    vectors = length // lanes if inner == split else _vectors(length, lanes, min(ACCUMULATORS, length // lanes))
+    vectors = length // lanes if inner == split else _vectors(length, lanes, min(
+        4 * ACCUMULATORS if _is_far(view, down, o, target) else ACCUMULATORS, length // lanes))
     reduces = _together(down)
     found = nest.ranges_named(loops.root, inner)
     if not found:

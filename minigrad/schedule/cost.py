@@ -38,11 +38,13 @@ class Costs:
     likely: float = 3.0             # a value with several readers, this much more work than writing it, will be stored
     expand: float = 1.5             # a value so much larger than all it is made from costs memory that it need not,
     expand_below: float = 220.0     # if an element of it is less work than this, times that ratio,
-    expand_most: float = 1200.0     # and than this
+    expand_most: float = 600.0      # and than this, or twice as much where the ratio is larger than
+    expand_far: float = 16.0        # this: what would not be worth its memory at any price
     growth: float = 5.0             # what its bytes count for then: this at least, and half the square of the ratio
     reduce_again: float = 3.0       # repeating a reduce inside of a kernel costs more than its operations
     own_kernel: float = 4.0         # a reduce that is this much more work than storing it gets loops of its own,
     long: float = 520.0             # if an element is more operations than this
+    blocked: float = 2048.0         # a sum over rows that are longer than this is done in blocks: nothing follows it
     masked: float = 64.0            # a reduce that parts of its kernel do not need: loops around a mask have no tile
     nodes: int = 300                # caps of one kernel
     reduces: int = 8
@@ -190,7 +192,9 @@ class Work:
             read = min(prod(n for n, step in zip(v.shape, v.strides) if step) for v in self.indices.views(node.arg))
             return min(int(below / max(self.indices.share(node.arg), 1e-6)), read)
         ratio = self.graph.sizes[node] / max(1, below)
-        cheap = ratio > self.costs.expand and work < min(self.costs.expand_below * ratio, self.costs.expand_most)
+        costs = self.costs
+        most = costs.expand_most * (2 if ratio > costs.expand_far else 1)
+        cheap = ratio > costs.expand and work < min(costs.expand_below * ratio, most)
         return below if cheap else self.graph.sizes[node]
 
     def expansion(self, node: UOp) -> float:

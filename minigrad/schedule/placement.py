@@ -131,9 +131,10 @@ class Placer:
                 if node.op is Ops.ASSIGN:
                     shape = self.indices.views(node.arg)[-1].shape
             nest = Nest(len(self.nests), self.placement.add(node, reason), shape)
-            nest.joinable = node.op is not Ops.SCATTER and node.op is not Ops.COPY
+            nest.joinable = node.op not in (Ops.SCATTER, Ops.COPY)
             self.nests.append(nest)
             index, level = self.indices.of_ranges(nest.axes, shape), nest.level
+            nest.joinable = nest.joinable and not self.pricer.is_blocked(node, index, nest)
         nest.stores[node] = index.axes
         for reader, its in sites.items():
             if reader is not nest:
@@ -154,7 +155,7 @@ class Placer:
 
     def host(self, node: UOp, sites: dict[Nest, list[Site]], reason: Reason) -> Nest | None:
         """The youngest kernel that computes exactly this value once, along its own axes, and may store it too."""
-        if node.op is Ops.SCATTER or node.op is Ops.COPY or node.op is Ops.VIEW or node in self.graph.bases:
+        if node.op in (Ops.SCATTER, Ops.COPY, Ops.VIEW) or node in self.graph.bases:
             return None
         if not self.graph.sizes[node]:
             return None
@@ -170,7 +171,7 @@ class Placer:
                 continue
             if len(sites) > 1 and any(store.op is Ops.ASSIGN for store in nest.draft.stores):
                 continue  # another reader may read what this kernel overwrites too, and would have to run before it
-            if not self.along_axes(node, site.where, nest):
+            if not self.along_axes(node, site.where, nest) or self.pricer.is_blocked(node, site.where, nest):
                 continue
             if nest.volume(site.where.ranges) < min(self.costs.cores, nest.volume_of_root):
                 continue

@@ -109,6 +109,8 @@ class Pricer:
             return Inside(math.inf, None, Reason.HEAVY)
         if self.is_heavy(node, buffer) and any(site.level.parent is not None and site.where.ranges for site in sites):
             return Inside(math.inf, None, Reason.HEAVY)
+        if self.is_heavy(node, buffer) and self.is_blocked(node, sites[0].where, nest):
+            return Inside(math.inf, None, Reason.BLOCKED)
         if (len(sites) == 1 and total <= size * 1.05) or work.repeat[node] <= costs.plain:
             return Inside(cost, None, reason)
         if self.is_operand(node, nest, sites, buffer):
@@ -142,6 +144,19 @@ class Pricer:
         """Whether it is a long reduce, or what follows from one, and so much more work than storing it."""
         own = self.work.own[node]
         return own > self.costs.long and own * self.graph.sizes[node] > self.costs.own_kernel * buffer
+
+    def is_blocked(self, node: UOp, index: Index, nest: Nest) -> bool:
+        """Whether a long reduce reads several arrays, and none of them along the axis of which elements are neighbours.
+        """
+        if node.op is not Ops.REDUCE or self.work.own[node] <= self.costs.blocked:
+            return False
+        first, count = len(nest.sizes), len(node.arg.axes)      # the numbers that `leaves` makes up for its own ranges
+        own = ((1 << count) - 1) << first
+        leaves = [where for _, where in self.leaves(node, index, nest)]
+        if any(where.ranges >> first + count for where in leaves):
+            return False    # there are reduces inside of it
+        summed = [where for where in leaves if where.ranges & own]
+        return len(summed) > 1 and not any(where.axis_ranges[-1] & own for where in summed)
 
     def is_operand(self, node: UOp, nest: Nest, sites: list[Site], buffer: float) -> bool:
         """Whether a reduce reads the value over and over, for each of many outputs, and is much more work than
@@ -289,7 +304,7 @@ class Pricer:
             if at.op in FREE or (at, where) in seen:
                 continue
             seen.add((at, where))
-            if at.op in STORED or at in self.graph.forced or (at is not node and at in self.work.likely_stored):
+            if at.op in STORED or at is not node and (at in self.graph.forced or at in self.work.likely_stored):
                 found.append((at, where))
             elif at.op is Ops.VIEW:
                 below = self.graph.source(at.src[0])

@@ -28,6 +28,7 @@ class Reason(Enum):
     SCRATCH = "scratch: what a kernel would have to keep of it does not fit"
     STREAM = "stream: keeping it inside would read another operand from memory many times"
     HEAVY = "heavy: it is much more work than storing it, and gets loops of its own"
+    BLOCKED = "blocked: a long sum down columns is done in blocks of rows, so that nothing can follow it"
     OPERAND = "operand: a reduce that is much more work reads it over and over"
     NODES = "cap: the kernel that reads it has too many nodes or reduces"
     INDEXINGS = "cap: it is read at too many different indices"
@@ -53,6 +54,7 @@ EDITS = {
     Reason.SCRATCH: "make the rows that are needed together shorter",
     Reason.STREAM: "make the operand that is read again smaller than the cache",
     Reason.HEAVY: "make the axis that it reduces shorter: few elements are summed where they are needed",
+    Reason.BLOCKED: "store the operands the other way around, or sum fewer rows",
     Reason.OPERAND: "multiply by fewer columns, or do its arithmetic after the product",
     Reason.NODES: "realize() a value in the middle, where you choose",
     Reason.INDEXINGS: "read it at fewer shifted, flipped or permuted places",
