@@ -63,7 +63,7 @@ EQUAL: list[tuple[str, str, tuple[Opt, ...]]] = [
     ("split without one", "matmul", (Split("r0", 7), Split("r0.1", 7))),
     ("split of a symbolic range", "symbolic_softmax", (Split("o1", 16), Split("r0", 4), Split("r1", 8))),
     ("merge of outputs", "adam", (Merge("o0", "o1"),)),
-    ("carry of a maximum", "largest_column", (Split("r0", 4), Carry("r0.0", "o0"))),
+    ("carry of a maximum", "largest_column", (Split("r0", 4), Carry("r0.0", "o1"))),
     ("fuse", "two_products", (Fuse("r0", "r1"), Split("o1", 16), Vector("o1.1"))),
     ("order of reduces", "largest_of_two_axes", (Order(("r0_1", "r0_0")),)),
     ("merge undoes a split", "matmul", (Split("o1", 2), Merge("o1.0", "o1.1"))),
