@@ -32,7 +32,7 @@ SECTIONS: dict[str, tuple[str, Callable[[], Sequence[Row]]]] = {
     "matvec": ("a matrix times a vector, from memory", lambda: MATVEC),
     "ops": ("row operations and attention", lambda: OPS),
     "llama": ("decoding and reading prompts", lambda: LLAMA),
-    "training": ("a training step of a small GPT", lambda: TRAINING),
+    "training": ("training steps of GPTs, and what one reads", lambda: TRAINING),
     "random": ("forty shapes that nobody chose", shapes),
     "fused": ("ten expressions that nobody named", fused),
 }

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from extra.benchmarks.gpt import CHARACTERS
+from extra.benchmarks.gpt import CHARACTERS, GPT2
 from extra.models.llama import PRESETS
 
 BLAS = ("OpenBLAS", "torch")
@@ -131,8 +131,15 @@ LLAMA = [
     llama("1B", "bf16", Goal(1.05, 0.92)), llama("1B", "bf16", Goal(1.4), ("llama.cpp", "torch"), prompt=512),
 ]
 
+def gpt2(kind: str, name: str, batch: int, tokens: int, goal: Goal) -> Row:
+    return Row(f"GPT-2 124M, {name}", {"kind": kind, "shape": GPT2, "batch": batch, "tokens": tokens}, TORCH, goal,
+               "tokens/s", batch * tokens, tolerance=1e-3)
+
+
 TRAINING = [
     Row("char-GPT training step, 10.8M, 12×256, AdamW",
         {"kind": "train", "shape": CHARACTERS, "batch": 12, "tokens": 256}, TORCH, Goal(2.0), "tokens/s", 12 * 256,
         tolerance=1e-3),
+    gpt2("forward", "logits of 512 tokens", 1, 512, Goal(1.4)),
+    gpt2("train", "training step 2×128, AdamW", 2, 128, Goal(2.0)),
 ]

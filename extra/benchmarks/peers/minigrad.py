@@ -111,6 +111,13 @@ def _train(case: Case) -> Work:
     return Work(step, _values)
 
 
+def _forward(case: Case) -> Work:
+    weights = {name: Tensor(array).realize() for name, array in gpt_weights(case["shape"]).items()}
+    tokens = Tensor(training_batch(case["shape"], case["batch"], case["tokens"])[0]).realize()
+    model = GPT(case["shape"], NAMES, lambda x, table: table[x], lambda x, y: x.cross_entropy(y))
+    return Work(TinyJit(lambda: model.logits(weights, tokens).realize()), _values)
+
+
 def _session(case: Case) -> Session:
     config, weights, _ = read_gguf(Path(case["path"]))
     return Session(build(config, weights, case["path"], context=min(case["context"], config.context)))
@@ -184,6 +191,6 @@ def _chain(case: Case) -> Work:
     return Work(limited, _values)
 
 
-KINDS = {kind: _counted(make) for kind, make in {"expression": _expression, "train": _train, "prefill": _prefill,
-                                                 "decode": _decode, "chain": _chain,
-                                                 "search": _search}.items()}
+KINDS = {kind: _counted(make) for kind, make in {
+    "expression": _expression, "train": _train, "forward": _forward, "prefill": _prefill, "decode": _decode,
+    "chain": _chain, "search": _search}.items()}

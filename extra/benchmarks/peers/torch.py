@@ -53,7 +53,7 @@ def _train(case: Case) -> Work:
     weights = {name: torch.from_numpy(array).requires_grad_() for name, array in gpt_weights(case["shape"]).items()}
     optimiser = torch.optim.AdamW(weights.values(), lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, fused=True)
     tokens, targets = (torch.from_numpy(x).long() for x in training_batch(case["shape"], case["batch"], case["tokens"]))
-    model = GPT(case["shape"], NAMES, F.embedding, lambda x, y: F.cross_entropy(x, y))
+    model = GPT(case["shape"], NAMES, F.embedding, F.cross_entropy)
     loss_of = _compiled(lambda: model.loss(weights, tokens, targets))
 
     def step() -> torch.Tensor:
@@ -63,6 +63,13 @@ def _train(case: Case) -> Work:
         optimiser.step()
         return loss
     return Work(step, _values)
+
+
+def _forward(case: Case) -> Work:
+    weights = {name: torch.from_numpy(array) for name, array in gpt_weights(case["shape"]).items()}
+    tokens = torch.from_numpy(training_batch(case["shape"], case["batch"], case["tokens"])[0]).long()
+    model = GPT(case["shape"], NAMES, F.embedding, F.cross_entropy)
+    return Work(torch.inference_mode()(_compiled(lambda: model.logits(weights, tokens))), _values)
 
 
 def _prefill(case: Case) -> Work:
@@ -114,4 +121,4 @@ def _gguf(path: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
                      "epsilon": read("attention.layer_norm_rms_epsilon")}
 
 
-KINDS = {"expression": _expression, "train": _train, "prefill": _prefill}
+KINDS = {"expression": _expression, "train": _train, "forward": _forward, "prefill": _prefill}
