@@ -42,6 +42,8 @@ PAIRED: dict[str, UOp] = {
     "rows of a larger one": products(inputs(), shrink(weights(18, 26), ((0, 18), (2, 24)))),
     "one is padded": products(pad(inputs((5, 19)), ((0, 0), (3, 0))), weights(18, 22)),
     "one row": products(inputs((1, 40)), weights(33, 40)),
+    "one pair": products(inputs((1, 2)), weights(3, 2)),
+    "few of an odd number of pairs": products(inputs((2, 6)), weights(1, 6)),
     "a square": products(inputs(), inputs()),
 }
 ALONE: dict[str, UOp] = {

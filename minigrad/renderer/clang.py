@@ -77,6 +77,8 @@ class ClangRenderer(CStyle):
             return self.horizontal(u)
         if op is Ops.ELEMENT:
             return f"{self.lookup(u.src[0])}[{self.index(u.src[1])}]"
+        if op is Ops.DOT:
+            return self.call("dot", c.short(u.dtype), *(self.as_vector(x, count) for x in u.src))
         if count > 1 and len(u.src) == 2:
             return self.vector_binary(u)
         return super().expression(u)
@@ -121,8 +123,6 @@ class ClangRenderer(CStyle):
         if op in (Ops.ADD, Ops.MUL, Ops.FDIV, Ops.XOR, Ops.AND, Ops.OR) and not boolean:
             return self.binary(op, u.dtype, operand, self.lookup(a), self.lookup(b))
         x, y = self.as_vector(a, count), self.as_vector(b, count)
-        if op is Ops.DOT:
-            return self.call("dot", c.short(u.dtype), x, y)
         if boolean:
             sign = {Ops.ADD: "|", Ops.MAX: "|", Ops.OR: "|", Ops.MUL: "&", Ops.AND: "&", Ops.XOR: "^",
                     Ops.CMPNE: "^"}.get(op)
