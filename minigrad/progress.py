@@ -1,10 +1,13 @@
-"""How far something long is: one line on stderr, redrawn ten times a second. Quiet where stderr is no terminal."""
+"""How far something long is: one line on stderr, redrawn ten times a second; where stderr is no terminal, a new line
+every 20 seconds, so that a log shows that it goes on and what is short is quiet.
+"""
 from __future__ import annotations
 
 import sys
 import time
 
 WIDTH = 24
+REDRAWN, LOGGED = 0.1, 20.0  # seconds between lines
 
 
 class Progress:
@@ -15,12 +18,14 @@ class Progress:
 
     def __init__(self, title: str, fraction: float = 0.0, quiet: bool = False) -> None:
         self.title, self.first = title, fraction
-        self.shown = not quiet and sys.stderr.isatty()
-        self.began, self.drawn = time.monotonic(), -1e9
+        self.shown, self.terminal = not quiet, sys.stderr.isatty()
+        self.began = time.monotonic()
+        self.drawn = -1e9 if self.terminal else self.began
 
     def update(self, fraction: float, text: str = "") -> None:
         now = time.monotonic()
-        if not self.shown or (now - self.drawn < 0.1 and fraction < 1):
+        due = now - self.drawn >= REDRAWN or fraction >= 1 if self.terminal else now - self.drawn >= LOGGED
+        if not self.shown or not due:
             return
         self.drawn = now
         done = min(max(fraction, 0.0), 1.0)
@@ -28,10 +33,10 @@ class Progress:
         left = f"{clock(elapsed * (1 - done) / gained)} left" if gained > 0 and elapsed > 1 else ""
         bar = ("#" * round(done * WIDTH)).ljust(WIDTH, ".")
         line = f"{self.title} [{bar}] {done:4.0%}  {text}  {left}".rstrip()
-        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+        print(f"\r\033[K{line}" if self.terminal else line + "\n", end="", file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        if self.shown and self.drawn > 0:
+        if self.shown and self.terminal and self.drawn > 0:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 

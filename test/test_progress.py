@@ -1,4 +1,4 @@
-"""What is long shows how it goes on a terminal, and is quiet elsewhere."""
+"""What is long shows how it goes: on a terminal at once, elsewhere in a line now and then."""
 import io
 import sys
 from collections.abc import Callable
@@ -93,6 +93,20 @@ def test_the_time_left_follows_from_what_is_done(monkeypatch: pytest.MonkeyPatch
     bar.update(0.76)        # drawn ten times a second
     bar.close()
     assert sys.stderr.getvalue().endswith("0:30 left\r\033[K")
+
+
+def test_a_log_has_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, log = [100.0], io.StringIO()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sys, "stderr", log)
+    bar = Progress("work")
+    for second in range(1, 61):
+        now[0] += 1
+        bar.update(second / 60)
+    bar.close()
+    assert log.getvalue().splitlines() == [
+        "work [########................]  33%    0:40 left", "work [################........]  67%    0:20 left",
+        "work [########################] 100%    0:00 left"]
 
 
 def test_times_as_text() -> None:
