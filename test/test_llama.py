@@ -656,6 +656,21 @@ def test_training_killed_at_any_moment_goes_on(tmp_path: Path) -> None:
         assert trainer.step == note["step"] > 0
 
 
+@pytest.mark.parametrize("left", ["an older model", "no model"])
+def test_a_finished_training_whose_model_was_never_written_writes_it(tmp_path: Path, left: str) -> None:
+    """Killed between the last two files."""
+    run_training(tmp_path, 2)
+    older = (tmp_path / "model.safetensors").read_bytes()
+    run_training(tmp_path, 4)
+    newest = (tmp_path / "model.safetensors").read_bytes()
+    if left == "no model":
+        (tmp_path / "model.safetensors").unlink()
+    else:
+        (tmp_path / "model.safetensors").write_bytes(older)
+    assert math.isnan(run_training(tmp_path, 4))
+    assert (tmp_path / "model.safetensors").read_bytes() == newest != older
+
+
 def checkpoint_note(folder: Path) -> dict[str, str]:
     from minigrad.nn.state import safe_load_metadata
 

@@ -25,7 +25,7 @@ from extra.models.llama import Llama, LlamaConfig, RopeScaling
 from extra.models.tokenizers import Tokenizer
 from minigrad import Tensor, dtypes, nn
 from minigrad.dtype import DType
-from minigrad.nn.state import safe_load, safe_save
+from minigrad.nn.state import MODEL_NAME, safe_load, safe_save
 from minigrad.progress import Progress
 from minigrad.runtime.disk import write_atomically
 
@@ -309,8 +309,10 @@ def json_of_config(config: LlamaConfig, dtype: DType) -> dict[str, Any]:
     }
 
 
-def save(model: Llama, folder: str | Path, tokenizer: str | None = "bytes") -> None:
-    """Write config.json and model.safetensors, each atomically. `tokenizer` "bytes" marks the built-in one."""
+def save(model: Llama, folder: str | Path, tokenizer: str | None = "bytes",
+         note: Mapping[str, str] | None = None) -> None:
+    """Write config.json and model.safetensors, each atomically. `tokenizer` "bytes" marks the built-in one; `note` goes
+    into the metadata of the weights."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     values = json_of_config(model.config, model.dtype) | ({"tokenizer": tokenizer} if tokenizer else {})
@@ -319,4 +321,4 @@ def save(model: Llama, folder: str | Path, tokenizer: str | None = "bytes") -> N
         for name, weight in nn.state.get_state_dict(model).items()
     }
     write_atomically(folder / "config.json", [json.dumps(values, indent=2).encode()])
-    safe_save(weights, folder / "model.safetensors", {"format": "pt"})
+    safe_save(weights, folder / MODEL_NAME, {"format": "pt", **(note or {})})

@@ -25,7 +25,7 @@ from extra.models import checkpoint
 from extra.models.llama import Llama, LlamaConfig
 from extra.models.tokenizers import ByteTokenizer
 from minigrad import Tensor, TinyJit, dtypes, nn
-from minigrad.nn.state import safe_load_metadata, safe_save
+from minigrad.nn.state import MODEL_NAME, safe_load_metadata, safe_save
 from minigrad.progress import Progress
 
 SMALL = LlamaConfig(
@@ -126,7 +126,14 @@ class Trainer:
         note = identity | {"step": self.step, "seconds": self.seconds}
         folder.mkdir(parents=True, exist_ok=True)
         safe_save(self.state(), folder / STATE_NAME, {"training": json.dumps(note)})
-        checkpoint.save(self.model, folder)
+        checkpoint.save(self.model, folder, note={"step": str(self.step)})
+
+    def is_saved(self, folder: Path) -> bool:
+        """Whether the folder's model is the one of this step: a process may have been killed before it wrote it."""
+        try:
+            return safe_load_metadata(folder / MODEL_NAME)[1].get("step") == str(self.step)
+        except (OSError, ValueError):
+            return False
 
     def resume(self, folder: Path, identity: dict[str, Any]) -> None:
         """Go on from a save. ValueError if it belongs to another text, shape or recipe, or lacks a tensor."""
@@ -203,6 +210,6 @@ def train(
                 saved = time.monotonic()
     finally:
         bar.close()
-        if trainer.step > first_step:  # on Ctrl-C too
+        if trainer.step and not trainer.is_saved(folder):  # on Ctrl-C too
             trainer.save(folder, identity)
     return average

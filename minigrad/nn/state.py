@@ -25,6 +25,7 @@ from minigrad.runtime.safetensors import SafetensorsError, TensorInfo
 from minigrad.tensor import Tensor
 from minigrad.uops import Ops, UOp
 
+MODEL_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
 MAX_INDEX_BYTES = 100_000_000
 
@@ -128,12 +129,12 @@ def safe_load(path: PathLike) -> dict[str, Tensor]:
     opened."""
     path = Path(path)
     if path.is_dir():
-        index, single = path / INDEX_NAME, path / "model.safetensors"
+        index, single = path / INDEX_NAME, path / MODEL_NAME
         if index.is_file():
             return _load_shards(index)
         if single.is_file():
             return _load_file(single)[0]
-        raise SafetensorsError(f"{path} has neither {INDEX_NAME} nor model.safetensors")
+        raise SafetensorsError(f"{path} has neither {INDEX_NAME} nor {MODEL_NAME}")
     return _load_shards(path) if path.suffix == ".json" else _load_file(path)[0]
 
 
