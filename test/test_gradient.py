@@ -429,3 +429,48 @@ def test_the_gradient_of_a_maximum_of_sums_knows_which_it_was() -> None:
     expected = np.einsum("noyx,ncyxij->ocij", first.reshape(4, 8, 20, 20).astype(np.float64), windows)
     np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-3 * abs(expected).max())
     assert all(np.isfinite(t.grad.numpy()).all() for t in (x, w))
+
+
+INF = float("inf")
+EDGES: list[tuple[str, Any, list[float], list[float]]] = [  # name, function, where, its gradient there
+    ("expm1", lambda x: x.expm1(), [0, 0.5, 50, 1000, -INF], [1, np.exp(0.5), np.exp(50), INF, 0]),
+    ("sinh", lambda x: x.sinh(), [0, 40, -40], [1, np.cosh(40), np.cosh(40)]),
+    ("log1p", lambda x: x.log1p(), [0, 1, INF], [1, 0.5, 0]),
+    ("round", lambda x: x.round(), [0.5, 1e300, INF], [0, 0, 0]),
+    ("power 0", lambda x: x ** 0, [0, 2, INF], [0, 0, 0]),
+    ("power 0.3", lambda x: x ** 0.3, [0, 1], [INF, 0.3]),
+    ("power 1.5", lambda x: x ** 1.5, [0, 4], [0, 3]),
+    ("power -2", lambda x: x ** -2, [0, 2, INF], [-INF, -0.25, 0]),
+    ("power -1.5", lambda x: x ** -1.5, [0, 1, 1e-200], [-INF, -1.5, -INF]),
+    ("powers", lambda x: x ** Tensor([2.0, 1.0, 0.5, 0.0, -1.0, -0.5, 3.0], dtype="float64"), [0] * 6 + [2],
+     [0, 1, INF, 0, -INF, -INF, 12]),
+    ("exponents", lambda y: Tensor([2.0, 3.0, 0.0, 0.0], dtype="float64") ** y, [0, 2, 0, 2],
+     [np.log(2), 9 * np.log(3), 0, 0]),
+    ("std of equal elements", lambda x: x.std(), [3, 3, 3], [0, 0, 0]),
+    ("norm of zeros", lambda x: x.norm() + x.norm(3), [0, 0], [0, 0]),
+    ("norm 0", lambda x: x.norm(0) + x, [0, 2], [1, 1]),
+    ("relu6", lambda x: x.relu6(), [0, 1, 6, 7], [0, 1, 0, 0]),
+    ("leaky_relu", lambda x: x.leaky_relu(0.1), [0, 1, -1], [0.1, 1, 0.1]),
+    ("clip by NaN", lambda x: x.clip(Tensor([np.nan, -1.0], dtype="float64"), 2), [0, 0], [0, 1]),
+    ("binary_crossentropy", lambda p: p.binary_crossentropy(Tensor([0.0, 1.0, 1.0], dtype="float64")), [0, 1, 0.5],
+     [1 / 3, -1 / 3, -2 / 3]),
+]
+
+
+@pytest.mark.parametrize("edge", EDGES, ids=lambda edge: edge[0])
+def test_gradients_at_the_edges(edge: tuple[str, Any, list[float], list[float]]) -> None:
+    _, function, values, expected = edge
+    x = leaf(values)
+    function(x).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("bools", [True, False])
+def test_attention_rows_without_anything_to_see_are_zero(bools: bool) -> None:
+    q, k, v = (leaf(np.random.default_rng(i).normal(size=(1, 2, 3, 4))) for i in range(3))
+    seen = np.array([[True, True, False], [False] * 3, [True, False, True]])
+    mask = Tensor(seen) if bools else Tensor(np.where(seen, 0.0, -np.inf))
+    result = q.scaled_dot_product_attention(k, v, attn_mask=mask)
+    (result * result).sum().backward()
+    assert not result.numpy()[:, :, 1].any() and result.numpy()[:, :, ::2].all()
+    assert not q.grad.numpy()[:, :, 1].any() and np.isfinite(k.grad.numpy()).all() and v.grad.numpy().all()

@@ -483,3 +483,97 @@ def test_empty_tensors_like_numpy(device: str) -> None:
         for name in ("argmax", "argmin", "max", "min"):
             with pytest.raises(ValueError, match="elements"):
                 getattr(t, name)(0)
+
+
+@pytest.mark.parametrize(("device", "eager"), GRAPHS)
+def test_zeros_keep_their_sign(device: str, eager: int) -> None:
+    x = np.array([0.0, -0.0, 1.0], np.float32)
+    with Context(DEV=device, EAGER=eager):
+        t = Tensor(x)
+        for ours, theirs in [(t.cat(t * 2), np.concatenate([x, x])), (Tensor.stack(t, t, dim=1), np.stack([x, x], 1)),
+                             (t.abs(), np.abs(x)), ((t * 0.25).round(), np.round(x * 0.25)),
+                             (t.pad((1, 1)), np.pad(x, 1)), (t.roll(1), np.roll(x, 1))]:
+            np.testing.assert_array_equal(np.signbit(ours.numpy()), np.signbit(theirs))
+
+
+@pytest.mark.parametrize(("device", "eager"), GRAPHS)
+def test_bounds_that_are_nan_give_nan(device: str, eager: int) -> None:
+    with Context(DEV=device, EAGER=eager):
+        x = Tensor([-2.0, 0.5, 3.0])
+        assert np.isnan(x.clip(min=math.nan).numpy()).all() and np.isnan(x.clip(0, math.nan).numpy()).all()
+        np.testing.assert_array_equal(x.clip(Tensor([-1.0, math.nan, 0]), 2).numpy(), [-1, math.nan, 2])
+
+
+def test_fmod_where_the_quotient_is_rounded_up_to_a_whole_number() -> None:
+    """On a device that multiplies and adds with one rounding."""
+    x, y = np.float32([1, -1, 30, -30, 1000]), np.float32([0.1, 0.1, 0.1, -0.1, 0.1])
+    with Context(DEV="CPU"):
+        np.testing.assert_allclose(Tensor(x).fmod(Tensor(y)).numpy(), np.fmod(x, y), atol=1e-6)
+
+
+def test_norms_that_are_no_sums_of_powers() -> None:
+    x = Tensor([[0.0, -3.0, 2.0], [1.0, 0.0, 0.0]])
+    assert x.norm(0, 1).tolist() == [2, 1] and x.norm(math.inf, 1).tolist() == [3, 1]
+    assert x.norm(-math.inf, 0).tolist() == [0, 0, 0] and x.norm(-math.inf).item() == 0
+
+
+POOLS = [((3, 3), 2, 0, (8, 8)), ((3, 3), 2, 1, (8, 7)), ((2, 2), 3, 1, (7, 7)), ((3, 2), (2, 3), (1, 0), (9, 8))]
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding", "size"), POOLS)
+@pytest.mark.parametrize("ceil_mode", [False, True])
+def test_poolings_like_loops(kernel: Any, stride: Any, padding: Any, size: Any, ceil_mode: bool) -> None:
+    """Values, positions of the largest, and how many elements a mean counts."""
+    strides, pads = ((s, s) if isinstance(s, int) else s for s in (stride, padding))
+    x = np.random.default_rng(0).integers(-3, 3, (2, *size)).astype(np.float32)  # with ties
+    counts = []
+    for n, k, s, p in zip(size, kernel, strides, pads):
+        count = math.ceil((n + 2 * p - k) / s) + 1 if ceil_mode else (n + 2 * p - k) // s + 1
+        counts.append(count - (ceil_mode and (count - 1) * s >= n + p))
+    largest, where = np.zeros((2, *counts), np.float32), np.zeros((2, *counts), np.int32)
+    means, inner_means = np.zeros((2, *counts), np.float32), np.zeros((2, *counts), np.float32)
+    for b, i, j in np.ndindex(*largest.shape):
+        rows, columns = ([first + step for step in range(k) if first + step < n + p] for first, k, n, p in
+                         zip((i * strides[0] - pads[0], j * strides[1] - pads[1]), kernel, size, pads))
+        inside = [(r, c) for r in rows for c in columns if 0 <= r < size[0] and 0 <= c < size[1]]
+        values = [x[b, r, c] for r, c in inside]
+        largest[b, i, j], best = max(values), inside[int(np.argmax(values))]
+        where[b, i, j] = best[0] * size[1] + best[1]
+        means[b, i, j], inner_means[b, i, j] = sum(values) / (len(rows) * len(columns)), sum(values) / len(values)
+    options = {"stride": stride, "padding": padding, "ceil_mode": ceil_mode}
+    t = Tensor(x)
+    values, positions = t.max_pool2d(kernel, return_indices=True, **options)
+    np.testing.assert_array_equal(values.numpy(), largest)
+    np.testing.assert_array_equal(t.max_pool2d(kernel, **options).numpy(), largest)
+    np.testing.assert_array_equal(positions.numpy(), where)
+    np.testing.assert_allclose(t.avg_pool2d(kernel, **options).numpy(), means, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(t.avg_pool2d(kernel, count_include_pad=False, **options).numpy(), inner_means, rtol=1e-5,
+                               atol=1e-6)
+
+
+def test_convolutions_take_one_image_and_words_for_padding() -> None:
+    generator = np.random.default_rng(0)
+    x, w, b = (Tensor(generator.normal(size=s).astype(np.float32)) for s in ((3, 8, 9), (4, 3, 4, 3), (4,)))
+    batched = x.unsqueeze(0).conv2d(w, b, padding=(1, 1, 1, 2))
+    np.testing.assert_array_equal(x.conv2d(w, b, padding=(1, 1, 1, 2)).numpy(), batched.squeeze(0).numpy())
+    np.testing.assert_array_equal(x.conv2d(w, b, padding="same").numpy(), batched.squeeze(0).numpy())
+    assert x.conv2d(w, dilation=2, padding="same").shape == (4, 8, 9)
+    np.testing.assert_array_equal(x.conv2d(w, padding="valid").numpy(), x.conv2d(w).numpy())
+    assert x[0].conv2d(w[:, :1, 0].expand(4, 8, 3), padding="same").shape == (4, 9)  # one axis, no batch
+    for options in ({"padding": "full"}, {"padding": "same", "stride": 2}, {"padding": -1}, {"padding": (0, -1)}):
+        with pytest.raises(ValueError, match="padding"):
+            x.conv2d(w, **options)
+
+
+def test_one_hot_counts_the_classes_itself() -> None:
+    assert Tensor([2, 0]).one_hot().tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert Tensor.zeros(0, dtype="int32").one_hot().shape == (0, 0)
+
+
+def test_one_key_head_serves_all_query_heads() -> None:
+    q, k = (Tensor(np.random.default_rng(i).normal(size=(2, heads, 3, 4)).astype(np.float32))
+            for i, heads in enumerate((4, 1)))
+    shared = q.scaled_dot_product_attention(k.expand(2, 4, 3, 4), k.expand(2, 4, 3, 4), is_causal=True)
+    np.testing.assert_allclose(q.scaled_dot_product_attention(k, k, is_causal=True).numpy(), shared.numpy(), rtol=1e-5)
+    with pytest.raises(ValueError, match="enable_gqa=False"):
+        q.scaled_dot_product_attention(k.expand(2, 2, 3, 4), k.expand(2, 2, 3, 4))

@@ -130,3 +130,12 @@ def test_dropout_keeps_the_mean_and_only_acts_in_training() -> None:
             y = w.dropout(0.5)
             y.sum().backward()
         np.testing.assert_array_equal(w.grad.numpy(), y.numpy())
+
+
+@pytest.mark.parametrize(("dtype", "low"), [("float16", 1000), ("bfloat16", 128), ("float32", 1 << 21)])
+def test_uniform_numbers_stay_below_the_upper_bound(dtype: str, low: int) -> None:
+    """Where few numbers of the dtype lie between the bounds, many draws round to the upper one."""
+    x = Tensor.uniform(1000, low=low, high=low + 1, dtype=dtype).numpy()
+    assert x.min() == low and x.max() < low + 1
+    with pytest.raises(ValueError, match="uniform"):
+        Tensor.uniform(3, low=2.0, high=1.0)

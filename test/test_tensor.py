@@ -224,6 +224,16 @@ def test_moving_between_devices_keeps_values(device: str) -> None:
 
 # ---- assignment and shared memory
 
+def test_axes_have_both_names() -> None:
+    x = Tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert x.sum(dim=1, keepdims=True).tolist() == x.sum(axis=1, keepdim=True).tolist() == [[3], [7]]
+    assert x.argmax(dim=-1).tolist() == [1, 1] and x.softmax(dim=0).tolist() == x.softmax(axis=0).tolist()
+    assert x.cat(x, axis=1).shape == Tensor.stack([x, x], axis=1).reshape(2, 4).shape == (2, 4)
+    assert Tensor.amax(x, dim=0).tolist() == [3, 4]
+    with pytest.raises(TypeError, match="name one argument twice"):
+        x.sum(axis=0, dim=1)  # type: ignore[call-arg]
+
+
 def test_assign_writes_in_place() -> None:
     x = Tensor([1.0, 2.0, 3.0]).clone().realize()
     buffer = x.buffer
@@ -404,6 +414,11 @@ def test_numbers_that_an_integer_dtype_does_not_hold_are_refused() -> None:
     for operation in (Tensor.bitwise_and, Tensor.lshift):
         with pytest.raises(TypeError, match="uint64.*int32"):
             operation(x.cast("uint64"), Tensor([1]))
+
+
+def test_nan_is_no_integer() -> None:
+    with pytest.raises(ValueError, match=r"a number of \[nan\] does not fit dtypes.int32"):
+        Tensor([float("nan")], dtype="int32")
 
 
 def test_symbolic_slices_are_read_and_written() -> None:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from ..tensor import Tensor
-from ..tensor.linalg import spread
+from ..tensor.linalg import named_padding, spread
 
 
 def _uniform(shape: Sequence[int], bound: float) -> Tensor:
@@ -55,11 +55,8 @@ class Conv2d:
             raise ValueError(f"Conv2d: {in_channels} and {out_channels} channels are no multiples of groups={groups}")
         kernel = spread(kernel_size, 2, "Conv2d: kernel_size")
         if isinstance(padding, str):
-            if padding.lower() != "same" or stride not in (1, (1, 1)):
-                raise ValueError(f"Conv2d: padding {padding!r} with stride {stride}: the only word is 'same', with "
-                                 f"stride 1")
-            total = [d * (k - 1) for k, d in zip(kernel, spread(dilation, 2, "Conv2d: dilation"))][::-1]
-            padding = tuple(p for t in total for p in (t // 2, t - t // 2))
+            padding = named_padding(padding, kernel, spread(stride, 2, "Conv2d: stride"),
+                                    spread(dilation, 2, "Conv2d: dilation"))
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         bound = 1 / math.sqrt(in_channels // groups * kernel[0] * kernel[1])
         self.weight = _uniform((out_channels, in_channels // groups, *kernel), bound)

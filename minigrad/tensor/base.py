@@ -67,6 +67,26 @@ def one_op(function: Callable[P, R]) -> Callable[P, R]:
     return composed
 
 
+OTHER_NAMES = {"dim": "axis", "axis": "dim", "keepdims": "keepdim"}
+
+
+def with_other_names(function: FunctionType) -> Callable[..., Any]:
+    """A method that takes `axis` takes it as `dim` too, one that takes `dim` as `axis`, and `keepdim` as `keepdims`."""
+    code = function.__code__
+    own = code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
+    meant = {other: name for other, name in OTHER_NAMES.items() if name in own and other not in own}
+    if not meant:
+        return function
+
+    @wraps(function)
+    def renaming(*args: Any, **kwargs: Any) -> Any:
+        renamed = {meant.get(name, name): value for name, value in kwargs.items()}
+        if len(renamed) < len(kwargs):
+            raise TypeError(f"{function.__name__}: {sorted(kwargs)} name one argument twice")
+        return function(*args, **renamed)
+    return renaming
+
+
 def composed(kind: T) -> T:
     """A class whose public methods are each made of several ops, and count as one."""
     methods = {name: method for name, method in vars(kind).items() if isinstance(method, (FunctionType, classmethod))}
@@ -131,6 +151,11 @@ class Base:
     _storage: object | None  # tensors that are views of each other hold the same one
     device: str
     grad: Any
+
+    def __init_subclass__(cls) -> None:
+        for name, method in list(vars(cls).items()):
+            if isinstance(method, FunctionType) and not name.startswith("_"):
+                setattr(cls, name, with_other_names(method))
 
     # ---- construction
 

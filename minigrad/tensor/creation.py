@@ -109,9 +109,9 @@ class Creation(Reduce):
                 bits = round_bfloat16(np.array(data, np.float32))
                 return cls._of_buffer(bits, device, dtype, shared=False)
             array = np.array(data) if not flat else np.array(data, dtype.np)
-        except OverflowError:
-            raise ValueError(f"Tensor: a number of {data!r} does not fit {dtype!r}") from None
-        except ValueError as error:
+        except (OverflowError, ValueError) as error:
+            if isinstance(error, OverflowError) or any(isinstance(x, float) and x != x for x in flat):
+                raise ValueError(f"Tensor: a number of {data!r} does not fit {dtype!r}") from None
             raise ValueError(f"Tensor: lists of unequal lengths: {error}") from None
         return cls._of_buffer(array.astype(dtype.np, copy=False), device, dtype, shared=False)
 

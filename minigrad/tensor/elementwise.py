@@ -230,7 +230,9 @@ class Elementwise(Movement):
         if not promote(self.dtype, y.dtype).is_float:
             return self - self.div(y, rounding_mode="trunc") * y
         whole = (self / y).trunc()
-        return whole.eq(0).where(self, self - whole * y)
+        rest = whole.eq(0).where(self, self - whole * y)
+        above = (rest.ne(0) & (rest < 0).ne(self < 0))  # the quotient was rounded up to a whole number
+        return above.where(rest + (self < 0).ne(y < 0).where(-y, y), rest)
 
     def neg(self) -> Self:
         """-x; for bools, not x."""
@@ -406,13 +408,15 @@ class Elementwise(Movement):
 
     @one_op
     def clip(self, min: Any = None, max: Any = None) -> Self:
-        """Into [min, max]; NaN stays. Bounds may be None, but not both."""
+        """Into [min, max]; NaN stays, and a bound that is NaN gives it. Bounds may be None, but not both."""
         if min is None and max is None:
             raise ValueError("clip: needs min or max")
         x = self
-        if min is not None:
-            x = (x < min).where(min, x)
-        return x if max is None else (x > max).where(max, x)
+        for bound, beyond in ((min, Elementwise.lt), (max, Elementwise.gt)):
+            if bound is not None:
+                y = x._operand(bound, "clip")
+                x = (beyond(x, y) | y.ne(y)).where(y, x)  # a bound may be NaN
+        return x
 
     clamp = clip
 
@@ -421,8 +425,8 @@ class Elementwise(Movement):
         """|x|; the lowest integer stays, having no opposite."""
         if self.dtype.kind in "ub":
             return self
-        if self.dtype.is_float:  # max(x, -x) keeps NaN; its gradient at 0 is 0
-            return self._binary(Ops.MAX, self.neg())
+        if self.dtype.is_float:  # max(x, -x) keeps NaN, its gradient at 0 is 0; of two zeros it may be -0.0
+            return self._binary(Ops.MAX, self.neg()) + 0.0
         return (self < 0).where(-self, self)
 
     # ---- rounding and size: integers stay as they are

@@ -62,14 +62,13 @@ class Functional(Random):
         return self / self.norm(p, dim, keepdim=True).maximum(eps)
 
     def norm(self, p: float = 2.0, axis: int | Sequence[int] | None = None, keepdim: bool = False) -> Self:
-        """The p-norm over axes; p=inf is the largest absolute value."""
-        if p == math.inf:
-            return self.abs().max(axis, keepdim)
-        if p == 2:
-            total = (self * self).sum(axis, keepdim)
-            zero = total.eq(0)  # where the root has no finite gradient
-            return zero.where(0.0, zero.where(1.0, total).sqrt())
-        return self.abs().pow(p).sum(axis, keepdim).pow(1 / p)
+        """The p-norm over axes; p=inf and -inf: the largest and least absolute value, p=0: how many are not 0."""
+        if math.isinf(p):
+            return self.abs().max(axis, keepdim) if p > 0 else self.abs().min(axis, keepdim)
+        if p == 0:
+            return self.ne(0).cast(self.dtype).sum(axis, keepdim)
+        powers = self * self if p == 2 else self.abs().pow(p)
+        return powers.sum(axis, keepdim)._root(p)
 
     # ---- dropout
 
@@ -92,12 +91,13 @@ class Functional(Random):
         """softmax(q @ k.T * scale + mask) @ v for q (..., heads, n, d), k and v (..., kv heads, m, d).
 
         attn_mask: bool (False is left out) or a number added, broadcast to (..., heads, n, m). is_causal: row i sees
-        columns up to i, both counted from the first. enable_gqa: each key and value head serves heads / kv heads
-        neighbouring query heads. scale: default 1 / sqrt(d). Products and softmax of halves are in float32.
+        columns up to i, both counted from the first. A row that sees nothing gives 0. enable_gqa: each key and value
+        head serves heads / kv heads neighbouring query heads; without it one may serve all. scale: default 1 / sqrt(d).
+        Products and softmax of halves are in float32.
         ValueError where shapes do not fit.
         """
         q = self
-        heads_fit = q.ndim < 3 or q.shape[-3] == key.shape[-3] or enable_gqa
+        heads_fit = q.ndim < 3 or key.shape[-3] in (1, q.shape[-3]) or enable_gqa
         if q.ndim < 2 or key.ndim != q.ndim or value.ndim != q.ndim or q.shape[-1] != key.shape[-1] or \
                 key.shape[-2] != value.shape[-2] or not heads_fit:
             raise ValueError(f"scaled_dot_product_attention: query {q.shape}, key {key.shape}, value {value.shape}, "
@@ -125,7 +125,7 @@ class Functional(Random):
                 heads = mask.shape[-3]
                 mask = mask.unsqueeze(-3) if heads == 1 else mask.unflatten(-3, (heads // groups, groups))
             scores = mask.where(scores, -math.inf) if mask.dtype is dtypes.bool else scores + mask
-        weights = scores.softmax(-1).cast(value.dtype)
+        weights = (scores.softmax(-1) if attn_mask is None else scores._masked_softmax()).cast(value.dtype)
         result = weights.dropout(dropout_p).matmul(value)
         return result.reshape(*shape[:-1], value.shape[-1]) if groups > 1 else result
 
@@ -194,8 +194,12 @@ class Functional(Random):
         return (self - target).abs()._reduced(reduction)
 
     def binary_crossentropy(self, target: Self, reduction: str = "mean") -> Self:
-        """-t log(p) - (1 - t) log(1 - p)."""
-        return (-target * self.log() - (1 - target) * (1 - self).log())._reduced(reduction)
+        """-t log(p) - (1 - t) log(1 - p), where log(0) counts as -100."""
+        return (-target * self._finite_log() - (1 - target) * (1 - self)._finite_log())._reduced(reduction)
+
+    def _finite_log(self) -> Self:
+        zero = self.eq(0)
+        return zero.where(-100.0, zero.where(1.0, self).log())
 
     def binary_crossentropy_logits(self, target: Self, reduction: str = "mean") -> Self:
         """The same from logits, without overflow."""

@@ -35,12 +35,18 @@ class Functions(Elementwise):
             return a._pow_integers(b)
         zero = a.eq(0)  # kept out of the logarithm, for the gradient's sake
         finite = (a.abs().eq(1) & ~b.isfinite()).where(0.0, b)  # 1 to any power is 1
-        size = zero.where(1.0, a.abs()).log2().mul(finite).exp2()
-        size = zero.where(b.eq(1).where(a, (b < 0).where(math.inf, b.isnan().where(b, 0.0))), size)
+        base = (zero | (b.eq(0) & ~a.isfinite())).where(1.0, a.abs())
+        size = base.log2().mul(finite).exp2()
+        pole, root = zero & (b < 0), zero & (b > 0) & (b < 1)
+        whole = b.eq(1).where(a, b.eq(0).where(1.0, b.isnan().where(b, 0.0)))
+        size = pole.where(a._pole(pole), root.where(root.where(a, 1.0).sqrt(), zero.where(whole, size)))
         odd = (b * 0.5).trunc() * 2 != b
         fraction = a.eq(-math.inf).where(size, math.nan)
-        size = (a < 0).where((b.trunc() == b).where(odd.where(-size, size), fraction), size)
-        return b.eq(0).where(1.0, size)
+        return (a < 0).where((b.trunc() == b).where(odd.where(-size, size), fraction), size)
+
+    def _pole(self, where: Any) -> Self:
+        """1 / x² where x is 0 and a condition says so: infinite, and so is its gradient; 1 elsewhere."""
+        return where.where(self, 1.0).reciprocal().square()  # type: ignore[no-any-return]
 
     def _pow_constant(self, exponent: Any) -> Self:
         if not self.dtype.is_float and (self.dtype.kind == "b" or isinstance(exponent, float)):
@@ -51,7 +57,7 @@ class Functions(Elementwise):
             if not self.dtype.is_float and exponent < 0:
                 raise ValueError(f"pow: integers of {self.dtype!r} to the negative power {exponent}")
             if exponent < 0 and abs(exponent) <= 64:
-                return self._multiplied(-exponent).reciprocal()
+                return self.reciprocal()._multiplied(-exponent)  # whose gradient at 0 is infinite
             if abs(exponent) <= 64 or not self.dtype.is_float:
                 return self._multiplied(exponent)
         x = self
@@ -68,7 +74,8 @@ class Functions(Elementwise):
             size = (x < 0).where(-size, size)
         elif not exponent.is_integer():
             size = x.eq(-math.inf).where(math.inf if exponent > 0 else 0.0, size)
-        return zero.where(math.inf if exponent < 0 else 0.0, size)
+        edge = x._pole(zero) if exponent < 0 else zero.where(x, 1.0).sqrt() if exponent < 1 else 0.0
+        return zero.where(edge, size)
 
     def _multiplied(self, times: Any) -> Self:
         """x * x * ... by repeated squaring."""
@@ -79,7 +86,7 @@ class Functions(Elementwise):
             times >>= 1
             square = square * square if times else square
         if result is None:
-            return self._result(build.full(self.dtype, 1, self.shape))
+            return (self.eq(0) | True).where(self._operand(1, "pow"), self)  # x's gradient is 0, not missing
         return self * 1 if result is self else result  # a tensor of its own
 
     def _pow_integers(self, exponent: Self) -> Self:
@@ -113,15 +120,16 @@ class Functions(Elementwise):
         """log(1 + x), exact for small x."""
         x = self if self.dtype.is_float else self.cast(dtypes.default_float)
         u = x + 1
-        tiny = u.eq(1)
-        correction = (x / tiny.where(1.0, u - 1)).detach()  # for the rounding of u
-        return tiny.where(x, u.eq(math.inf).where(u, u.log() * correction))
+        tiny, huge = u.eq(1), u.eq(math.inf)
+        correction = (huge.where(1.0, x) / (tiny | huge).where(1.0, u - 1)).detach()  # for the rounding of u
+        return tiny.where(x, u.log() * correction)
 
     def expm1(self) -> Self:
         """exp(x) - 1, exact for small x."""
         x = self if self.dtype.is_float else self.cast(dtypes.default_float)
-        half = (x * 0.5).tanh()  # 2 tanh(x/2) / (1 - tanh(x/2))
-        return (x.abs() < 1).where(2 * half / (1 - half), x.exp() - 1)
+        small = x.abs() < 1
+        half = (small.where(x, 0.0) * 0.5).tanh()  # 2 tanh(x/2) / (1 - tanh(x/2))
+        return small.where(2 * half / (1 - half), x.exp() - 1)
 
     def rsqrt(self) -> Self:
         """1 / sqrt(x): inf of 0, NaN below."""
@@ -152,13 +160,10 @@ class Functions(Elementwise):
         """To the nearest integer, halves to even."""
         if not self.dtype.is_float:
             return self
-        near = (self > 0).where(self + 0.5, self - 0.5).trunc()  # halves away from zero
-        tie = (near - self).abs().eq(0.5)
-        even = (near * 0.5).trunc() * 2
-        # beyond 2**23 (2**52) there are no fractions, and adding 0.5 would round
-        digits = {dtypes.float64: 2.0 ** 52, dtypes.float16: 2.0 ** 10, dtypes.bfloat16: 2.0 ** 7}
-        rounded = tie.where(even, ((near - self).abs() > 0.5).where(self.trunc(), near))
-        return (self.abs() < digits.get(self.dtype, 2.0 ** 23)).where(rounded, self)
+        whole = self.trunc()
+        rest = (self - whole).abs()  # exact; NaN for infinities
+        odd = (whole * 0.5).trunc() * 2 != whole
+        return ((rest > 0.5) | (rest.eq(0.5) & odd)).where(whole + (self < 0).where(-1.0, 1.0), whole)
 
     __round__ = round
 

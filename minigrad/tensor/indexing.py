@@ -345,10 +345,14 @@ class Indexing(Creation):
 
     # ---- positions as values
 
-    def one_hot(self, num_classes: int) -> Self:
-        """A new last axis with 1 at each element's index and 0 elsewhere, int32."""
+    def one_hot(self, num_classes: int = -1) -> Self:
+        """A new last axis with 1 at each element's index and 0 elsewhere, int32. num_classes: -1 stands for one more
+        than the largest index, which is computed at once.
+        """
         if self.dtype.is_float:
             raise TypeError(f"one_hot: takes integers, got {self.dtype!r}")
+        if num_classes == -1:
+            num_classes = int(self._array().max(initial=-1)) + 1
         return self.unsqueeze(-1).eq(self._counter(num_classes)).cast(dtypes.int32)
 
     def _below(self, diagonal: int, what: str) -> Self:

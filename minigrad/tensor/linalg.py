@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from ..dtype import dtypes, promote, to_dtype
-from ..helpers import ALLOW_TF32
+from ..helpers import ALLOW_TF32, prod
 from ..uops import Ops
 from .base import composed
 from .indexing import Indexing
@@ -118,13 +118,16 @@ class Linalg(Indexing):
     # ---- windows
 
     def conv2d(self, weight: Self, bias: Self | None = None, groups: int = 1, stride: int | Sequence[int] = 1,
-               dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0) -> Self:
+               dilation: int | Sequence[int] = 1, padding: int | Sequence[int] | str = 0) -> Self:
         """Cross-correlation: (batch, in, ...) with (out, in / groups, ...) -> (batch, out, ...), any number of
-        spatial axes.
+        spatial axes; without a batch for an input without one.
 
-        padding: one number, one per axis, or pairs from the last axis backwards. ValueError where shapes do not fit.
+        padding: one number, one per axis, pairs from the last axis backwards, "valid" for none, or "same" for so much
+        that the size stays, at stride 1. ValueError where shapes do not fit.
         """
         axes = weight.ndim - 2
+        if axes > 0 and self.ndim == weight.ndim - 1:
+            return self.unsqueeze(0).conv2d(weight, bias, groups, stride, dilation, padding).squeeze(0)
         if axes < 1 or self.ndim != weight.ndim:
             raise ValueError(
                 f"conv2d: input {self.shape} and weight {weight.shape}: need batch, channels and the same spatial axes"
@@ -139,8 +142,10 @@ class Linalg(Indexing):
         if bias is not None and tuple(bias.shape) != (outs,):
             raise ValueError(f"conv2d: bias of shape {bias.shape} for {outs} output channels")
         strides, dilations = spread(stride, axes, "conv2d: stride"), spread(dilation, axes, "conv2d: dilation")
-        x = self.pad(_padding(padding, axes, self.ndim))
         kernel = weight.shape[2:]
+        if isinstance(padding, str):
+            padding = named_padding(padding, kernel, strides, dilations)
+        x = self.pad(_padding(padding, axes, self.ndim))
         _check_windows("conv2d", x.shape[2:], kernel, strides, dilations)
         x = x._windows(kernel, strides, dilations)                       # (batch, channels, *outputs, *kernel)
         outputs = x.shape[2:2 + axes]
@@ -176,37 +181,73 @@ class Linalg(Indexing):
         return x.pad([None, None, *around]).conv2d(w, bias, groups, 1, dilations)
 
     def max_pool2d(self, kernel_size: int | Sequence[int] = 2, stride: int | Sequence[int] | None = None,
-                   dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0) -> Self:
-        """The largest element of each window over the last axes (two, or as many as kernel_size has)."""
-        x, windows, axes = self._pooled("max_pool2d", kernel_size, stride, dilation, padding, self.dtype.min)
-        return windows.max(tuple(range(-axes, 0)))
+                   dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, ceil_mode: bool = False,
+                   return_indices: bool = False) -> Any:
+        """The largest element of each window over the last axes (two, or as many as kernel_size has).
+
+        ceil_mode: a last window may hang over the end. return_indices: also where each element was first found, int32,
+        counted row-major over the spatial axes.
+        """
+        options = ("max_pool2d", kernel_size, stride, dilation, padding, ceil_mode)
+        windows, axes = self._pooled(*options, self.dtype.min)
+        last = tuple(range(-axes, 0))
+        largest = windows.max(last)
+        if not return_indices:
+            return largest
+        spatial = self.shape[self.ndim - axes:]
+        n = prod(spatial)
+        places, _ = self._counter(n).reshape(spatial)._pooled(*options, n)
+        best = windows.eq(windows.max(last, keepdim=True)) | windows.ne(windows)
+        return largest, best.where(places, n).min(last)
 
     def avg_pool2d(self, kernel_size: int | Sequence[int] = 2, stride: int | Sequence[int] | None = None,
                    dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0,
-                   count_include_pad: bool = True) -> Self:
-        """The mean of each window over the last axes."""
-        _, windows, axes = self._pooled("avg_pool2d", kernel_size, stride, dilation, padding, 0)
+                   ceil_mode: bool = False, count_include_pad: bool = True) -> Self:
+        """The mean of each window over the last axes; what hangs over the end in ceil_mode is not counted."""
+        options = ("avg_pool2d", kernel_size, stride, dilation, padding, ceil_mode)
+        windows, axes = self._pooled(*options, 0)
         last = tuple(range(-axes, 0))
-        if count_include_pad:
+        if count_include_pad and not ceil_mode:
             return windows.mean(last)
-        _, ones, _ = self.ones_like()._pooled("avg_pool2d", kernel_size, stride, dilation, padding, 0)
+        ones, _ = self.ones_like()._pooled(*options, int(count_include_pad), 0)
         return windows.sum(last) / ones.sum(last)
 
-    def _pooled(self, what: str, kernel_size: Any, stride: Any, dilation: Any, padding: Any,
-                fill: Any) -> tuple[Self, Self, int]:
+    def _pooled(self, what: str, kernel_size: Any, stride: Any, dilation: Any, padding: Any, ceil_mode: bool,
+                fill: Any, beyond: Any = None) -> tuple[Self, int]:
+        """(the windows as last axes, how many axes): self padded with `fill`, and in ceil_mode with `beyond` (fill)."""
         axes = 2 if isinstance(kernel_size, int) else len(kernel_size)
-        if self.ndim < axes:
+        lead = self.ndim - axes
+        if lead < 0:
             raise ValueError(f"{what}: shape {self.shape} has no {axes} spatial axes")
         kernel = spread(kernel_size, axes, f"{what}: kernel_size")
         strides = kernel if stride is None else spread(stride, axes, f"{what}: stride")
         dilations = spread(dilation, axes, f"{what}: dilation")
-        x = self.pad(_padding(padding, axes, self.ndim), value=fill)
-        _check_windows(what, x.shape[x.ndim - axes:], kernel, strides, dilations)
-        return x, x._windows(kernel, strides, dilations), axes
+        pairs = _padding(padding, axes, self.ndim)
+        x = self.pad(pairs, value=fill)
+        _check_windows(what, x.shape[lead:], kernel, strides, dilations)
+        if ceil_mode:
+            over = [-(n - d * (k - 1) - 1) % s for n, k, s, d in zip(x.shape[lead:], kernel, strides, dilations)]
+            # no window begins behind the input and what stands before it
+            over = [more if n + more - d * (k - 1) - 1 < n - after else 0 for more, n, k, d, (_, after)
+                    in zip(over, x.shape[lead:], kernel, dilations, pairs[lead:])]
+            x = x.pad([(0, 0)] * lead + [(0, more) for more in over], value=fill if beyond is None else beyond)
+        return x._windows(kernel, strides, dilations), axes
+
+
+def named_padding(name: str, kernel: Sequence[int], strides: Sequence[int],
+                  dilations: Sequence[int]) -> tuple[int, ...]:
+    """What "valid" and "same" stand for: pairs from the last axis backwards."""
+    if name not in ("valid", "same") or (name == "same" and any(s != 1 for s in strides)):
+        raise ValueError(f"conv2d: padding {name!r} with stride {tuple(strides)}: the words are 'valid', and 'same' "
+                         f"with stride 1")
+    total = [d * (k - 1) if name == "same" else 0 for k, d in zip(kernel, dilations)]
+    return tuple(p for t in total[::-1] for p in (t // 2, t - t // 2))
 
 
 def _padding(padding: int | Sequence[int], axes: int, ndim: int) -> list[tuple[int, int]]:
     """Pairs for every axis, (0, 0) for those in front of the spatial ones."""
+    if any(p < 0 for p in ([padding] if isinstance(padding, int) else padding)):
+        raise ValueError(f"padding {padding} is negative")
     if isinstance(padding, int):
         pairs = [(padding, padding)] * axes
     elif len(padding) == axes:
@@ -280,4 +321,4 @@ def _aligned(order: str, names: str, shape: Sequence[Any]) -> list[tuple[str, An
     return [(x, next(sizes) if x in names else 1) for x in order]
 
 
-__all__ = ["Linalg", "spread"]
+__all__ = ["Linalg", "named_padding", "spread"]

@@ -325,14 +325,17 @@ class Movement(Base):
         return self if len(tensors) == 1 else tensors[0]._joined(tensors, axis)
 
     def _joined(self, tensors: Sequence[Self], axis: int) -> Self:
-        """The sum of the parts, each padded with zeros to the whole: its gradient is a slice for each."""
+        """The sum of the parts, each padded with zeros to the whole: its gradient is a slice for each. Of floats with
+        -0.0, to which -0.0 and 0.0 can be added.
+        """
+        signed = self.dtype.is_float
         around: list[tuple[sint, sint]] = [(0, 0)] * self.ndim
         start, rest = 0, sum(t.shape[axis] for t in tensors)
         parts = []
         for t in tensors:
             rest = rest - t.shape[axis]
             around[axis] = (start, rest)
-            parts.append(build.pad(t._node, around))
+            parts.append(build.neg(build.pad(build.neg(t._node), around)) if signed else build.pad(t._node, around))
             start = start + t.shape[axis]
         join = partial(build.elementwise, Ops.OR if self.dtype is dtypes.bool else Ops.ADD)
         return self._result(reduce(join, parts), *tensors)

@@ -113,9 +113,14 @@ class Random(Linalg):
     @classmethod
     def uniform(cls, *shape: Any, low: float = 0.0, high: float = 1.0, dtype: Any = None, device: str | None = None,
                 requires_grad: bool | None = None) -> Self:
-        """Uniform numbers, low <= x < high; integers if the dtype is one."""
+        """Uniform numbers, low <= x < high; integers if the dtype is one. ValueError for low > high."""
+        if not low <= high:
+            raise ValueError(f"uniform: no number x with {low!r} <= x < {high!r}")
         target = dtypes.default_float if dtype is None else to_dtype(dtype)
-        result = cls.rand(*shape, device=device, dtype=target if target.is_float else None) * (high - low) + low
+        wide = target if target in (dtypes.float32, dtypes.float64) else dtypes.float32
+        result = cls.rand(*shape, device=device, dtype=wide) * (high - low) + low
+        result = result.cast(target) if target.is_float else result
+        result = (result >= high).where(low, result)  # rounding may have made it high
         return (result if target.is_float else result.floor().cast(target)).requires_grad_(bool(requires_grad))
 
     @classmethod

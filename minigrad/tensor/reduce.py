@@ -100,8 +100,13 @@ class Reduce(Functions):
         return total.cast(self.dtype) if self.dtype.is_float else total
 
     def std(self, axis: Axes = None, keepdim: Any = False, correction: Any = 1) -> Self:
-        """The square root of `var`."""
-        return self.var(axis, keepdim, correction).sqrt()
+        """The square root of `var`; of equal elements the gradient is 0."""
+        return self.var(axis, keepdim, correction)._root()
+
+    def _root(self, p: float = 2.0) -> Self:
+        """The p-th root of a sum of powers: of 0 it has no derivative, and its gradient is 0."""
+        zero = self.eq(0)
+        return zero.where(0.0, zero.where(1.0, self).pow(1 / p))
 
     def var_mean(self, axis: Axes = None, keepdim: Any = False, correction: Any = 1) -> tuple[Self, Self]:
         """`var` and `mean`."""
@@ -147,6 +152,13 @@ class Reduce(Functions):
         x = self._float(dtype)
         e = x._shifted(axis).exp()
         return e * e.sum(axis, keepdim=True).reciprocal()  # one division per row, not one per element
+
+    def _masked_softmax(self) -> Self:
+        """softmax along the last axis; a row of -inf alone gives 0, and so is its gradient."""
+        largest = self._reduce(Ops.MAX, -1, keepdim=True).detach()
+        empty = largest.eq(-math.inf)
+        e = (self - empty.where(0.0, largest)).exp()
+        return e * empty.where(1.0, e.sum(-1, keepdim=True)).reciprocal()
 
     def log_softmax(self, axis: int = -1, dtype: Any = None) -> Self:
         """log(softmax(x)), without leaving the logarithms."""

@@ -257,6 +257,20 @@ LINEAR = [
     Row("max_pool2d", ((2, 3, 8, 6),), lambda x: x.max_pool2d((2, 2)), lambda x: F.max_pool2d(x, 2)),
     Row("max_pool2d overlapping", ((1, 2, 9, 9),), lambda x: x.max_pool2d((3, 3), stride=2),
         lambda x: F.max_pool2d(x, 3, stride=2)),
+    Row("max_pool2d ceil_mode", ((1, 2, 8, 7),), lambda x: x.max_pool2d((3, 3), stride=2, padding=1, ceil_mode=True),
+        lambda x: F.max_pool2d(x, 3, stride=2, padding=1, ceil_mode=True)),
+    Row("max_pool2d indices", ((1, 2, 8, 7),), lambda x: x.max_pool2d((2, 2), return_indices=True)[1],
+        lambda x: F.max_pool2d(x, 2, return_indices=True)[1], gradient=False),
+    Row("avg_pool2d ceil_mode", ((1, 2, 8, 7),), lambda x: x.avg_pool2d((3, 3), stride=2, padding=1, ceil_mode=True),
+        lambda x: F.avg_pool2d(x, 3, stride=2, padding=1, ceil_mode=True)),
+    Row("conv2d same", ((2, 3, 8, 9), (4, 3, 4, 3)), lambda x, w: x.conv2d(w, padding="same", dilation=2),
+        lambda x, w: F.conv2d(x, w, padding="same", dilation=2)),
+    Row("conv1d without a batch", ((3, 9), (4, 3, 3)), lambda x, w: x.conv2d(w), F.conv1d),
+    Row("attention with one key head", ((2, 6, 9, 8), (2, 1, 9, 8), (2, 1, 9, 8)),
+        lambda q, k, v: q.scaled_dot_product_attention(k, v), torch_attention()),
+    Row("attention that sees nothing", ((2, 3, 4, 8), (2, 3, 4, 8), (2, 3, 4, 8)),
+        lambda q, k, v: q.scaled_dot_product_attention(k, v, attn_mask=Tensor([[True], [False], [True], [True]])),
+        torch_attention(attn_mask=torch.tensor([[True], [False], [True], [True]]))),
     Row("layernorm", ((4, 16),), lambda x: x.layernorm(), lambda x: F.layer_norm(x, (16,))),
     Row("rmsnorm", ((4, 16),), lambda x: x.rmsnorm(eps=1e-5), lambda x: F.rms_norm(x, (16,), eps=1e-5)),
     Row("outer", ((5,), (7,)), lambda a, b: a.outer(b)),
@@ -376,3 +390,39 @@ def test_optimisers_follow_torch_for_twenty_steps(name: str) -> None:
         mine.step()
         other.step()
     np.testing.assert_allclose(ours.numpy(), theirs.detach().numpy(), rtol=1e-4, atol=1e-6)
+
+
+EDGES = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.5, -2.5, 6.0, 30.0, -30.0, 1000.0, -1000.0, 1e10, -1e10,
+                  np.inf, -np.inf])
+AT_EDGES = ["abs", "square", "reciprocal", "sqrt", "rsqrt", "exp", "exp2", "log", "log2", "log10", "expm1", "sin",
+            "tanh", "erf", "sinh", "cosh", "sigmoid", "relu", "frac", "sign", "trunc", "floor", "ceil", "round"]
+POWERS = [0, 1, 2, 3, -1, -2, 0.5, 2.0]
+ROWS_AT_EDGES = [
+    *(Row(name, (EDGES.shape,), lambda x, name=name: getattr(x, name)()) for name in AT_EDGES),
+    *(Row(f"power {p}", (EDGES.shape,), lambda x, p=p: x ** p) for p in POWERS),
+    *(Row(f"power of {p}", (EDGES.shape,), lambda x, p=p: p ** x) for p in (2.0, 0.5)),
+    Row("relu6", (EDGES.shape,), lambda x: x.relu6(), F.relu6), Row("elu", (EDGES.shape,), lambda x: x.elu(), F.elu),
+    Row("leaky_relu", (EDGES.shape,), lambda x: x.leaky_relu(), F.leaky_relu),
+    Row("clip", (EDGES.shape,), lambda x: x.clip(-1.0, 2.5)),
+    Row("clip by NaN", (EDGES.shape,), lambda x: x.clip(float("nan"), 2.0)),
+    Row("std of equal elements", (EDGES.shape,), lambda x: x.clip(4, 4).std()),
+]
+
+
+@pytest.mark.parametrize("row", ROWS_AT_EDGES, ids=lambda row: row.name)
+def test_values_and_gradients_at_the_edges_equal_torch(row: Row) -> None:
+    ours, theirs = Tensor(EDGES, requires_grad=True), torch.tensor(EDGES, requires_grad=True)
+    result, expected = row.ours(ours), (row.theirs or row.ours)(theirs)
+    compare(result.numpy(), expected, row, "result")
+    result.sum().backward()
+    expected.sum().backward()
+    compare(ours.grad.numpy(), theirs.grad, row, "gradient")
+
+
+@pytest.mark.parametrize("exponent", [0.3, 1.0, 1.5, 2.0, 0.0, -0.5, -1.0, -2.0])
+def test_powers_of_zero_have_torch_s_gradient(exponent: float) -> None:
+    for given in (exponent, np.full(2, exponent)):
+        ours, theirs = Tensor(np.array([0.0, 3.0]), requires_grad=True), torch.tensor([0.0, 3.0], requires_grad=True)
+        (ours ** (given if isinstance(given, float) else Tensor(given))).sum().backward()
+        (theirs ** (given if isinstance(given, float) else torch.tensor(given))).sum().backward()
+        np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), rtol=1e-5)
