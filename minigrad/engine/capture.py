@@ -192,7 +192,9 @@ class Captured:
                 buffer = self._buffer(description.number, arguments)
                 node = UOp(Ops.BUFFER, buffer.dtype, (), buffer)
             if description.tracker is not None:
-                node = viewed(node, rebind(description.tracker, given))
+                base, node = node, viewed(node, rebind(description.tracker, given))
+                if node.line is None:
+                    node.line = base.line       # the call's, as long as the memory is the same
             tensor = made[description.ordinal] = self.wrap(node, description.device)
             if description.tracked:
                 tensor._forget_history()
