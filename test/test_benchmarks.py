@@ -156,6 +156,23 @@ def test_the_best_rival_is_the_fastest_that_answered() -> None:
     assert alone.rivals["torch"] == "it died"
 
 
+def test_who_dies_in_a_round_is_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    for dead in ("torch", OURS[0]):
+        crew = Fake({OURS[0]: 0.01, "OpenBLAS": 0.02, "torch": 0.005})
+        ask = crew.ask
+
+        def dying(name: str, do: str, *, ask: Any = ask, dead: str = dead, **order: Any) -> dict[str, Any]:
+            if name == dead and do == "run":
+                raise Failed("it died")
+            return ask(name, do, **order)  # type: ignore[no-any-return]
+        monkeypatch.setattr(crew, "ask", dying)
+        found = outcome_of(crew, product(1000, 1000, 1000))
+        if dead == "torch":
+            assert (found.best, found.times, found.rivals[dead], found.void) == ("OpenBLAS", 2.0, "it died", "")
+        else:
+            assert found.void == "minigrad: it died" and found.off is None
+
+
 def test_a_share_of_the_probe_is_a_goal_of_its_own() -> None:
     row = expression("x", "x @ w", ("torch",), Goal(1.05, 0.9), {"x": (1, 4)}, moved=31e9)
     assert outcome_of(Fake({OURS[0]: 1.0, "torch": 1.0}), row).holds is True

@@ -129,6 +129,7 @@ def main() -> int:
     if not wanted and not others and LADDER not in arguments.names:
         parser.error(f"nothing is called {arguments.names[0]!r}; there are {', '.join(listed)}, and rows")
     ceilings, sections = Ceilings(), dict[str, list[Outcome]]()
+    content = save(arguments.json, {})
     print(machine(), flush=True)
     for plan in wanted:
         done = sections.setdefault(plan.section, [])

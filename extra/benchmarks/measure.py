@@ -120,8 +120,11 @@ def measure(row: Row, crew: Crew, ceilings: Ceilings, budget: float = 8.0) -> Ou
     if not ready.get(OURS[1], {}).get("facts", {}).get("records"):
         ready.pop(OURS[1], None)        # it would be the same code
     waited = _rounds(list(ready), crew, outcome, budget)
-    for name in ready:
+    for name in outcome.seconds:
         crew.ask(name, do="drop")
+    if OURS[0] not in outcome.seconds:
+        outcome.void = f"minigrad: {outcome.rivals.pop(OURS[0])}"
+        return outcome
     ceilings.note(outcome.probes)
     busy = f"cores in use by others for {waited:.0%} of the time" if waited > WAITED else ""
     outcome.void = outcome.void or busy or ceilings.void(outcome.probes, row.bound)
@@ -129,8 +132,8 @@ def measure(row: Row, crew: Crew, ceilings: Ceilings, budget: float = 8.0) -> Ou
 
 
 def _rounds(names: list[str], crew: Crew, outcome: Outcome, budget: float) -> float:
-    """Every library once a round, each time beginning with another. How much of its time the unluckiest of them waited
-    for a core, in the median round."""
+    """Every library once a round, each time beginning with another; one that fails is out. How much of its time the
+    unluckiest of them waited for a core, in the median round."""
     end, taken, waited = time.monotonic() + budget, 0, {name: list[float]() for name in names}
     outcome.probes, outcome.seconds = {"read": [], "fma": []}, {name: [] for name in names}
 
@@ -139,14 +142,22 @@ def _rounds(names: list[str], crew: Crew, outcome: Outcome, budget: float) -> fl
             outcome.probes[name].append(value)
     probe()
     while taken < LEAST_ROUNDS or (taken < MOST_ROUNDS and time.monotonic() < end):
-        for turn in range(len(names)):
-            name = names[(turn + taken) % len(names)]
-            answer = crew.ask(name, do="run", seconds=TURN)
+        first = taken % len(names)
+        for name in names[first:] + names[:first]:
+            try:
+                answer = crew.ask(name, do="run", seconds=TURN)
+            except Failed as reason:
+                outcome.rivals[name] = str(reason)
+                names.remove(name)
+                del outcome.seconds[name]
+                continue
             outcome.seconds[name].append(statistics.median(answer["times"]))
             waited[name].append(answer["waited"] / int(THREADS))
+        if OURS[0] not in names:
+            break
         probe()
         taken += 1
-    return max(map(statistics.median, waited.values()))
+    return max((statistics.median(waited[name]) for name in names if waited[name]), default=0.0)
 
 
 def judge(outcome: Outcome, row: Row) -> Outcome:
