@@ -174,6 +174,8 @@ def test_what_is_named_must_exist() -> None:
     assert reason("matmul", Place("v9", ())) == "there is no value v9"
     assert reason("matmul", Place("p1", ("x",))) == "level x is not one loop"
     assert reason("attention", Bound("r1", ("x",))) == "a range of the level is missing"
+    in_lanes = (Split("r0", 2), Split("r0.0", 8), Vector("r0.0.1"))
+    assert "elsewhere for each lane" in reason("symbolic_softmax", Bound("r0.1", ("r0.0.1",)), *in_lanes)
     shifted = [Place(f"v{n}", ("o0",)).check(loops_of("shifted_halves"), TARGET) for n in range(2)]
     assert sum("are used before its start" in (why or "") for why in shifted) == 1
     assert reason("matmul", NonTemporal(7)) == "slot 7 is not stored"

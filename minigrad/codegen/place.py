@@ -217,6 +217,8 @@ class Bound(Opt):
             start, end = self.ends(loops, r)
             if (start, end) == r.src:
                 return "no guard bounds it"
+            if any(x.arg.kind == "lane" for x in nest.free(start) | nest.free(end)):
+                return "it would end elsewhere for each lane"
             for u in order:
                 if nest.is_closer(u) and r in nest.parts(u)[1]:
                     inner = nest.parts(u)[1]
