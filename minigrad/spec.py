@@ -322,7 +322,7 @@ SIMPLE = frozenset({Ops.CONST, Ops.VARIABLE, Ops.PARAM, Ops.SCRATCH, Ops.SPECIAL
 EXPRESSIONS = ELEMENTWISE | {Ops.INDEX}     # may stand inside of another node instead of in the list
 LISTED = ELEMENTWISE | {Ops.LOAD, Ops.STORE, Ops.LOOP, Ops.ENDLOOP, Ops.ACCUMULATOR, Ops.UPDATE, Ops.BROADCAST,
                         Ops.LANES, Ops.HORIZONTAL, Ops.IF, Ops.ENDIF, Ops.PREFETCH, Ops.BARRIER, Ops.SPECIAL,
-                        Ops.MATRIX, Ops.ELEMENT, Ops.SHUFFLE}
+                        Ops.MATRIX, Ops.ELEMENT, Ops.SHUFFLE, Ops.ASYNC, Ops.WAIT}
 OPENING, CLOSING = {Ops.LOOP: Ops.ENDLOOP, Ops.IF: Ops.ENDIF}, {Ops.ENDLOOP: Ops.LOOP, Ops.ENDIF: Ops.IF}
 
 

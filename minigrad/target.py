@@ -174,9 +174,9 @@ def cuda_target(arch: str) -> Target:
         raise ValueError(f"cuda_target: arch {arch!r} is not sm_80 or newer")
     wide = int(found.group(1)) in (80, 90, 100)     # data centre's GPUs; the others have less of everything
     return Target(name="CUDA", arch=arch, vector_bytes=16, registers=255, l1=(128 if wide else 64) << 10,
-                  l2=(40 if wide else 4) << 20, l3=0, cores=108 if wide else 16, features=frozenset(), scratch=48 << 10,
-                  has_threads=False, has_blocks=True, block_threads=1024,
-                  warp=32, matrix=frozenset({"tf32", "bfloat16", "float16"}))
+                  l2=(40 if wide else 4) << 20, l3=0, cores=108 if wide else 16, features=frozenset({"cp.async"}),
+                  scratch=48 << 10, has_threads=False, has_blocks=True, block_threads=1024, warp=32,
+                  matrix=frozenset({"tf32", "bfloat16", "float16"}))
 
 
 @functools.cache

@@ -180,13 +180,14 @@ def _reduce() -> Case:
         Split("r0", 512), Split("r0.1", 4), Global("o0", 0), Group("r0.1.0", 0, 32), Vector("r0.1.1")))
 
 
-def _matmul() -> Case:
+def _matmul(stages: int = 1) -> Case:
     """Tiles of 64 x 64, 16 deep, in shared memory; 4 x 4 in each thread's registers. The left operand is turned."""
     m, n, k = 200, 136, 72
     level = ("o0.0", "o1.0", "r0.0")
-    return Case("matmul", store(matmul(param(1, m, k), param(2, k, n))), (
+    return Case("matmul" if stages == 1 else "matmul_staged", store(matmul(param(1, m, k), param(2, k, n))), (
         Split("o0", 64), Split("o0.1", 4), Split("o1", 64), Split("o1.1", 4), Split("r0", 16),
-        Place("p1", level, ((1, 1, 0), (0, 1, 0)), shared=True), Place("p2", level, shared=True),
+        Place("p1", level, ((1, 1, 0), (0, 1, 0)), shared=True, pad=4, stages=stages),
+        Place("p2", level, shared=True, stages=stages),
         Global("o1.0", 0), Global("o0.0", 1), Local("o1.1.0", 0), Local("o0.1.0", 1),
         Split("p1_0", 16), Local("p1_0.1", 1), Local("p1_1", 0), Upcast("p1_0.0"),
         Local("p2_0", 1), Split("p2_1", 4), Local("p2_1.0", 0), Vector("p2_1.1"),
@@ -237,7 +238,7 @@ def _attention() -> Case:
         Group("r1.1", 0), Group("r2.1", 0), Upcast("o2.0")), spare=(2,))
 
 
-CASES = (_elementwise(), _elementwise_symbolic(), _elementwise_half(), _softmax(), _reduce(), _matmul(),
+CASES = (_elementwise(), _elementwise_symbolic(), _elementwise_half(), _softmax(), _reduce(), _matmul(), _matmul(2),
          _attention(), _matrix("tf32"), _matrix("bfloat16"), _matrix("float16"))
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from minigrad.runtime.device import Buffer, Program, get_device
 HEAD = ("(float *__restrict__ data0, const float *__restrict__ data1) {\n"
         "  const int i = threadIdx.x, b = blockIdx.x;\n  ")
 SHARED = "__shared__ __align__(16) float a[64];\n  "
+BRING = "emulated_copy(&a[i], &data1[b * 64 + i], 4, 1);\n  "
 # name: (body, threads, what the error says; "": it is right). data0 and data1 have 128 elements, there are two blocks.
 KERNELS: dict[str, tuple[str, int, str]] = {
     "copies": ("data0[b * 64 + i] = data1[b * 64 + i];", 64, ""),
@@ -62,6 +63,19 @@ KERNELS: dict[str, tuple[str, int, str]] = {
     "multiplies_apart": ("float s[4] = {}, a[4] = {}, c[2] = {}; a[0] = data1[i];\n"
                          "if (i < 31) emulated_matrix_tf32(s, a, c);\ndata0[b * 32 + i] = s[0];", 32,
                          "is in a shuffle or a matrix instruction without all lanes"),
+    "brings": (SHARED + BRING + "emulated_wait(); __syncthreads(); data0[b * 64 + i] = a[63 - i];", 64, ""),
+    "brings_zeros": (SHARED + "emulated_copy(&a[i], data1 + 1000, 4, 0); emulated_wait(); data0[b * 64 + i] = a[i];",
+                     64, ""),
+    "brings_late": (SHARED + BRING + "__syncthreads(); data0[b * 64 + i] = a[i];", 64,
+                    "byte 0 of a: which nothing wrote before"),
+    "brings_unmet": (SHARED + BRING + "emulated_wait(); data0[b * 64 + i] = a[i ^ 1];", 64,
+                     r"byte 4 of a: which thread \(1, 0, 0\) accesses too"),
+    "brings_over_what_is_read": (SHARED + "a[i] = 1.0f; __syncthreads(); float v = a[i ^ 1];\n" + BRING +
+                                 "data0[b * 64 + i] = v;", 64, "writes 4 bytes at byte 0 of a.*accesses too"),
+    "brings_from_behind": (SHARED + "emulated_copy(&a[i], &data1[b * 64 + i + 1], 4, 1);", 64,
+                           "reads 4 bytes at element 128 of buffer 1.*outside of it"),
+    "brings_behind": (SHARED + "emulated_copy(&a[i + b + 1], &data1[i], 4, 1);", 64,
+                      r"thread \(63, 0, 0\) uses index 65 outside of an array"),
     "strides": ("data0[b * 32 + i] = data1[i * 4];", 32, ""),
     "column": ("__shared__ float t[32][32]; t[i][0] = 1.0f; data0[b * 32 + i] = t[i][0];", 32, ""),
     "column_padded": ("__shared__ float t[32][33]; t[i][0] = 1.0f; data0[b * 32 + i] = t[i][0];", 32, ""),
@@ -107,6 +121,11 @@ def test_threads_exchange_through_shared_memory_and_shuffles(run: Run) -> None:
     np.testing.assert_array_equal(run("sums_a_warp"), sums.ravel())
     odd = np.arange(128) % 2 == 1
     np.testing.assert_array_equal(run("shuffles_in_a_branch"), np.where(odd, X[np.arange(128) ^ 2], X))
+
+
+def test_copies_bring_what_they_are_asked_for_and_zeros_else(run: Run) -> None:
+    np.testing.assert_array_equal(run("brings"), X.reshape(2, 64)[:, ::-1].ravel())
+    assert not run("brings_zeros").any()
 
 
 def counts_of(run: Run, name: str) -> dict[str, int]:

@@ -383,6 +383,59 @@ def test_a_load_outside_of_a_loop_is_not_gated_by_its_index() -> None:
     assert "v1 = data1[o0];" in text
 
 
+# ---- stages
+
+SQUARE = store(matmul(param(1, 64, 64), param(2, 64, 64)))
+LEVEL = ("o0", "r0.0")
+
+
+def staged(ast: UOp, *opts: Opt, level: tuple[str, ...] = LEVEL) -> str:
+    return refused(ast, Split("r0", 16), *opts, Place("p1", level, shared=True, stages=2))
+
+
+def test_what_is_filled_ahead_is_an_input_as_it_is_in_a_loop_of_a_sum() -> None:
+    halves = (cast(param(s, 64, 64, dtype=dtypes.float16), dtypes.float32) for s in (1, 2))
+    assert "p1 is not copied as it is" in staged(store(matmul(*halves)))
+    assert "no loop of a reduce fills it" in staged(SQUARE, level=("o0",))
+    with pytest.raises(ValueError, match="of a target that copies on its own"):
+        lower_kernel(SQUARE, replace(TARGET, features=frozenset()), [Split("r0", 16), Place("p1", LEVEL, shared=True,
+                                                                                            stages=2)])
+
+
+def test_two_stages_take_twice_the_memory() -> None:
+    long = store(matmul(param(1, 64, 1 << 14), param(2, 1 << 14, 64)))
+    lower_kernel(long, TARGET, [Split("r0", 8192), Place("p1", LEVEL, shared=True)])
+    assert "65536 bytes are more than the scratch" in refused(
+        long, Split("r0", 8192), Place("p1", LEVEL, shared=True, stages=2))
+
+
+@pytest.mark.parametrize(("depth", "barriers"), [(64, 1), (80, 2)])
+def test_copies_of_the_next_tiles_wait_for_threads_that_still_read_the_last(depth: int, barriers: int) -> None:
+    """The loop over the tiles of a sum stands in another one. Its first fill overwrites what an odd one read last."""
+    ast = store(matmul(param(1, 64, depth), param(2, depth, 64)))
+    opts = (Split("r0", 16), Split("o1", 16), Global("o0", 0),
+            Place("p2", ("o0", "o1.0", "r0.0"), shared=True, stages=2), Local("o1.1", 0), Local("p2_0", 0))
+    rng = np.random.default_rng(0)
+    arrays = [np.zeros((64, 64, 1), np.float32), *(rng.standard_normal(shape).astype(np.float32)
+                                                   for shape in ((64, depth), (depth, 64)))]
+    got, expected = outputs(ast, opts, arrays)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+    spec = Case("case", ast, opts).spec()
+    assert spec.source.count("__syncthreads();") == barriers
+    for program in cuda_cases.compile_emulated(cuda_cases.without_a_barrier(spec)):
+        with pytest.raises(RuntimeError, match="without a barrier in between|nothing wrote before"):
+            cuda_cases.run(program, arrays)
+
+
+def test_a_copy_that_is_not_waited_for_is_found() -> None:
+    opts = (Split("r0", 16), Global("o0", 0), Place("p2", LEVEL, shared=True, stages=2), Local("o1", 0),
+            Local("p2_1", 0))
+    spec = Case("case", SQUARE, opts).spec()
+    (program,) = cuda_cases.compile_emulated([replace(spec, source=spec.source.replace("mg_wait();", ""))])
+    with pytest.raises(RuntimeError, match="which nothing wrote before"):
+        cuda_cases.run(program, [np.zeros((64, 64, 1), np.float32), *np.ones((2, 64, 64), np.float32)])
+
+
 # ---- what the heuristic picks
 
 def test_blocks_share_the_elements_of_one_row() -> None:
@@ -397,3 +450,17 @@ def test_blocks_share_the_elements_of_one_row() -> None:
 def test_what_the_heuristic_lists_is_what_it_did(case: Case) -> None:
     chosen = lower_kernel(case.ast, TARGET)
     assert render(lower_kernel(case.ast, TARGET, chosen.opts), TARGET).source == render(chosen, TARGET).source
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_products_copy_the_next_tiles_ahead_and_read_without_many_conflicts(tf32: bool) -> None:
+    a, b = (elementwise(Ops.TF32, param(slot, 128, 64)) if tf32 else param(slot, 128, 64) for slot in (1, 2))
+    case = Case("case", store(matmul(a, permute(b, (1, 0)))), tuple(lower_kernel(store(
+        matmul(a, permute(b, (1, 0)))), TARGET).opts))
+    assert sum(isinstance(o, Place) and o.stages == 2 for o in case.opts) == 2
+    (program,) = cuda_cases.compile_emulated([case.spec()])
+    x, y = np.random.default_rng(0).standard_normal((2, 128, 64)).astype(np.float32)
+    got = cuda_cases.run(program, [np.zeros((128, 128, 1), np.float32), x, y])[0]
+    np.testing.assert_allclose(got[..., 0], x @ y.T, atol=2e-2 if tf32 else 1e-4)
+    counts = get_device("CUDA_EMULATED").counts
+    assert counts.passes < 1.4 * counts.least_passes

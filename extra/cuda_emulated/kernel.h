@@ -53,6 +53,10 @@ MEETING void emulated_matrix_tf32(float *d, const float *a, const float *b);
 MEETING void emulated_matrix_bfloat16(float *d, const float *a, const float *b);
 MEETING void emulated_matrix_float16(float *d, const float *a, const float *b);
 
+// cp.async of `size` bytes to shared memory, or zeros; and the wait for all of a thread's
+extern "C" void emulated_copy(void *to, const void *from, int size, int valid);
+extern "C" void emulated_wait();
+
 // ---- how machine.cpp calls a kernel: `a` points to its arguments' values, as cuLaunchKernel takes them
 
 template <class T, T... I> struct numbers {};

@@ -316,6 +316,42 @@ static void count_shared(u32 *group, u32 n) {
   }
 }
 
+// ---- copies that a thread starts and later waits for
+
+struct Copy { u64 to, from; u32 size; bool valid; };
+const u32 MOST_COPIES = 512;
+static Copy copies[MOST_THREADS][MOST_COPIES];
+static u32 started[MOST_THREADS];
+
+// What is under way counts as never written: to read it is a fault. It may overwrite what no thread reads in this interval.
+extern "C" void emulated_copy(void *to, const void *from, int size, int valid) {
+  char *site = (char *)__builtin_return_address(0);
+  if (valid) access(READ, (void *)from, size, site);
+  access(WRITE, to, size, site + 1);
+  u32 t = me - lanes;
+  u64 offset = (u64)to - launch->shared;
+  if (offset >= launch->shared_bytes || started[t] == MOST_COPIES) {
+    found(OUT_OF_BOUNDS, t, WRITE)->slot = -2;
+    park(DONE, 0);
+  }
+  for (int i = 0; i < size; i++) shared_cells.start[offset + i].written = 0;
+  copies[t][started[t]++] = {(u64)to, (u64)from, (u32)size, (bool)valid};
+}
+
+extern "C" void emulated_wait() {
+  u32 t = me - lanes;
+  for (u32 i = 0; i < started[t]; i++) {
+    Copy &c = copies[t][i];
+    if (c.valid) __builtin_memcpy((void *)c.to, (void *)c.from, c.size);
+    else __builtin_memset((void *)c.to, 0, c.size);
+    for (u32 b = 0; b < c.size; b++) {
+      Cell &cell = shared_cells.start[c.to - launch->shared + b];
+      cell.written = now, cell.writer = t;
+    }
+  }
+  started[t] = 0;
+}
+
 // ---- warps and blocks
 
 static void shuffle(u32 first, u32 *group, u32 n) {
@@ -403,6 +439,7 @@ static bool run_block(u32 threads) {
     top[-2] = (u64)fiber;
     lanes[t].stack = top - 8;                           // six registers below
     lanes[t].kind = READY;
+    started[t] = 0;
   }
   while (true) {
     for (u32 first = 0; first < threads; first += WARP)

@@ -23,7 +23,7 @@ from . import nest
 Arrays = frozenset[UOp]
 _NONE: Arrays = frozenset()
 BARRIER = UOp(Ops.BARRIER, dtypes.void)
-TOGETHER = frozenset({Ops.MATRIX, Ops.SHUFFLE})     # what all threads of a warp do at once
+TOGETHER = frozenset({Ops.MATRIX, Ops.SHUFFLE, Ops.BARRIER})    # what all threads of a warp or a block do at once
 
 
 @dataclass(eq=False)
@@ -108,7 +108,7 @@ def _run(section: _Section, state: _State, place: bool) -> tuple[_State, bool]:
     """
     right = True
     for i, item in enumerate(section.items):
-        if i in section.barriers:
+        if i in section.barriers or item is BARRIER:
             state = _State()
         ahead = _accesses(item) if isinstance(item, UOp) else _exposed(item)
         if place and state.conflicts(ahead):
@@ -155,7 +155,7 @@ def _exposed(section: _Section) -> _State:
     """What a section touches before its first barrier."""
     state = _State()
     for i, item in enumerate(section.items):
-        if i in section.barriers:
+        if i in section.barriers or item is BARRIER:
             break
         state = state.join(_accesses(item) if isinstance(item, UOp) else _exposed(item))
     return state

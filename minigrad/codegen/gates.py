@@ -10,7 +10,7 @@ A processor's vectors read whole registers instead, which are padded.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ..dtype import dtypes
 from ..uops import Ops, UOp, toposort
@@ -26,18 +26,26 @@ def gate_loads(ops: list[UOp]) -> list[UOp]:
     opened = _open_ranges(ops)
     extra = {u: terms for u, terms in _uses(ops, opened).items()
              if u.op is Ops.LOAD and u.src[0].src[0].op is Ops.PARAM}
+
+    def change(old: UOp, u: UOp) -> UOp:
+        terms = [t for t in extra.get(old, ALWAYS) if nest.free(t) <= opened[old]]
+        if not terms:
+            return u
+        memory, address, gate, *valid = u.src[0].src
+        for t in sorted(terms, key=lambda t: t.age):
+            gate = gate if t in conjunction(gate) else gate & t
+        return UOp(Ops.LOAD, u.dtype, (u.src[0].replace(src=(memory, address, gate, *valid)),), u.arg)
+    return rebuilt(ops, change)
+
+
+def rebuilt(ops: list[UOp], change: Callable[[UOp, UOp], UOp]) -> list[UOp]:
+    """A list whose ops passed through `change`, which gets each as it was and with its new sources."""
     done: dict[UOp, UOp] = {}
     for u in ops:
         for x in nest.toposort_until(u, lambda x: x in done):
             src = tuple(done[s] for s in x.src)
             done[x] = x if src == x.src else UOp(x.op, x.dtype, src, x.arg)
-        terms = [t for t in extra.get(u, ALWAYS) if nest.free(t) <= opened[u]]
-        if terms:
-            index = done[u].src[0]
-            gate = index.src[2]
-            for t in sorted(terms, key=lambda t: t.age):
-                gate = gate if t in conjunction(gate) else gate & t
-            done[u] = UOp(Ops.LOAD, u.dtype, (index.replace(src=(*index.src[:2], gate, *index.src[3:])),), u.arg)
+        done[u] = change(u, done[u])
     return [done[u] for u in ops]
 
 

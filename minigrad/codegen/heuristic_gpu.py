@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..dtype import dtypes
 from ..helpers import prod
 from ..target import Target
 from ..uops import Ops, UOp
 from . import nest
 from .gpu import Global, Group, Local
 from .heuristic import merge_neighbours
-from .linearize import linearize, stored_dims
+from .linearize import linearize, stored_size
 from .lower import Loops
 from .matrix import DEPTHS, Matrix, operands
 from .nest import extent, parts
@@ -72,16 +73,26 @@ def _together(loops: Loops, target: Target, *opts: Opt) -> bool:
     return False
 
 
+def _with_copies(loops: Loops, target: Target, *opts: Opt) -> bool:
+    """All of the opts, with operands that are copied ahead of their use where the target and the operands can."""
+    before = replace(loops)
+    staged = (replace(o, stages=2) if isinstance(o, Place) else o for o in opts)
+    if target.has("cp.async") and _together(loops, target, *staged) and _fits(loops, target):
+        return True
+    _restore(loops, before)
+    return _together(loops, target, *opts)
+
+
 def _fits(loops: Loops, target: Target) -> bool:
     """Whether the shared arrays fit a block, and all of its threads reach all barriers."""
     arrays = [u for u in nest.order(loops.root) if u.op is Ops.SCRATCH]
-    if sum(prod(u.arg.shape) * u.dtype.itemsize for u in arrays if u.arg.shape) > target.scratch:
+    if sum(prod(u.arg.shape) * u.arg.stages * u.dtype.itemsize for u in arrays if u.arg.shape) > target.scratch:
         return False
     try:
         scratch = linearize(loops).scratch if arrays else {}
     except ValueError:
         return False
-    sizes = (prod(stored_dims(memory, place.dims)) * place.dtype.itemsize for memory, place in scratch.items())
+    sizes = (stored_size(memory, place.dims) * place.dtype.itemsize for memory, place in scratch.items())
     return bool(sum(-(-size // 16) * 16 for size in sizes) <= target.scratch)
 
 
@@ -198,7 +209,8 @@ def _tile_product(loops: Loops, target: Target, view: NestView, outputs: list[UO
                 or moved[mine] == moved[depth] or (moved[row] and moved[column]):
             return False
         (a,), (b,), label = moved[mine], moved[depth], f"p{memory.arg.slot}"
-        opts.append(Place(label, (*around, f"{k}.0"), ((b, 1, 0), (a, 1, 0)), shared=True))
+        turned = int(a < b) * VECTOR                # a column that is filled lies in more banks than one
+        opts.append(Place(label, (*around, f"{k}.0"), ((b, 1, 0), (a, 1, 0)), shared=True, pad=turned))
         fast, slow = (a, b) if abs(stride(u, mine)) == 1 else (b, a)      # as it lies in memory
         across = TILE // EACH
         for axis, dimension in ((fast, 0), (slow, 1)):
@@ -210,14 +222,15 @@ def _tile_product(loops: Loops, target: Target, view: NestView, outputs: list[UO
                 fills.append(Local(f"{label}_{axis}", dimension))
     grid: list[Opt] = [Global(f"{n}.0", 0), Global(f"{m}.0", 1), *(Global(x, 2) for x in others[:1]),
                        Local(f"{n}.1.0", 0), Local(f"{m}.1.0", 1)]
-    return _together(loops, target, *opts, *grid, *fills, Vector(f"{n}.1.1"), Upcast(f"{m}.1.1"))
+    return _with_copies(loops, target, *opts, *grid, *fills, Vector(f"{n}.1.1"), Upcast(f"{m}.1.1"))
 
 
 def _tile_matrix(loops: Loops, target: Target, instruction: str, row: UOp, column: UOp, depth: UOp, loads: list[UOp],
                  around: list[str], others: list[str]) -> bool:
     """A product by matrix instructions: four warps of 32 rows and 64 columns, both operands' tiles in shared memory."""
     m, n, k = (str(r.arg.name) for r in (row, column, depth))
-    shape = {row: 32 * WARPS, column: 64, depth: 32}
+    copied = all(u.dtype is dtypes.float32 for u in loads) and target.has("cp.async")   # two stages of half the depth
+    shape = {row: 32 * WARPS, column: 64, depth: 16 if copied else 32}
     opts: list[Opt] = [Split(m, shape[row]), Split(f"{m}.1", 32), Split(f"{m}.1.1", 16), Split(n, shape[column]),
                        Split(f"{n}.1", 8), Split(k, shape[depth])]
     fills: list[Opt] = []
@@ -236,9 +249,9 @@ def _tile_matrix(loops: Loops, target: Target, instruction: str, row: UOp, colum
                   Split(y, 8), Local(f"{y}.1", 1), Split(f"{y}.0", WARPS), Local(f"{y}.0.1", 2)]
     deep = DEPTHS[instruction]
     grid = [Global(f"{n}.0", 0), Global(f"{m}.0", 1), *(Global(x, 2) for x in others[:1]), Local(f"{m}.1.0", 2)]
-    return _together(loops, target, *opts, Split(f"{k}.1", deep), *grid, *fills,
-                     Matrix(instruction, f"{m}.1.1.1", f"{n}.1.1", f"{k}.1.1"), Upcast(f"{m}.1.1.0"),
-                     Upcast(f"{n}.1.0"))
+    return _with_copies(loops, target, *opts, Split(f"{k}.1", deep), *grid, *fills,
+                        Matrix(instruction, f"{m}.1.1.1", f"{n}.1.1", f"{k}.1.1"), Upcast(f"{m}.1.1.0"),
+                        Upcast(f"{n}.1.0"))
 
 
 # ---- parts of recipes

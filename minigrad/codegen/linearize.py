@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..dtype import DType, dtypes
+from ..helpers import prod
 from ..uops import ELEMENTWISE, Ops, SpecialArg, UOp, toposort
 from ..uops.symbolic import rebuild
 from ..uops.uop import FALSE, TRUE, add_scaled, bounds, index_const, is_round_trip, linear
@@ -29,6 +30,7 @@ from .gates import gate_loads
 from .lower import Loops, reduce_identity
 from .nest import is_closer, parts
 from .opts import bare, flatten
+from .stages import stage_copies
 
 EVERY_LANE = 1 << 10    # more than a vector has
 
@@ -75,7 +77,9 @@ def linearize(loops: Loops) -> Linear:
     for statement in [loops.root]:
         walk.emit(statement, [top])
     ops = [*walk.specials, *_flatten_blocks(top)]
-    return Linear(place_barriers(gate_loads(ops) if walk.specials else ops), walk.scratch, walk.workspace)
+    if walk.specials:
+        ops = stage_copies(gate_loads(ops), {m: stage_size(m, place.dims) for m, place in walk.scratch.items()})
+    return Linear(place_barriers(ops), walk.scratch, walk.workspace)
 
 
 def _flatten_blocks(top: Block) -> list[UOp]:
@@ -594,9 +598,7 @@ def _lay_out_scratch(order: list[UOp]) -> tuple[dict[UOp, Scratch], int]:
     offset = 0
     for memory, sizes in largest.items():
         dims = memory.arg.shape or tuple(sizes)
-        size = memory.dtype.itemsize
-        for n in stored_dims(memory, dims):
-            size *= n
+        size = memory.dtype.itemsize * stored_size(memory, dims)
         arrays[memory] = Scratch(dims, offset, memory.dtype)
         offset += (size + 63) // 64 * 64 + 64
     return arrays, offset
@@ -606,6 +608,17 @@ def stored_dims(memory: UOp, dims: tuple[int, ...]) -> list[int]:
     layout = memory.arg.layout or tuple((axis, 1, 0) for axis in range(len(dims)))
     sizes = [modulus or -(-dims[axis] // divisor) for axis, divisor, modulus in layout]
     return [*sizes[:-1], sizes[-1] + memory.arg.pad] if memory.arg.pad else sizes
+
+
+def stage_size(memory: UOp, dims: tuple[int, ...]) -> int:
+    """Elements of a scratch array that hold one fill: of several, each begins at a multiple of 16 bytes."""
+    size: int = prod(stored_dims(memory, dims))
+    return size if memory.arg.stages == 1 else -(-size // 16) * 16
+
+
+def stored_size(memory: UOp, dims: tuple[int, ...]) -> int:
+    """Elements of a scratch array."""
+    return stage_size(memory, dims) * int(memory.arg.stages)
 
 
 def _scratch_address(memory: UOp, indices: tuple[UOp, ...], dims: tuple[int, ...]) -> UOp:

@@ -28,6 +28,7 @@ class Place(Opt):
 
     `along`: only the uses whose indices move with the range of that name; the others stay as they are.
     `pad`: so many elements stay free after each row, so that a column lies in different banks of shared memory.
+    `stages`: 2 copies an input's next tile while this one is read; the level ends with a reduce's range.
     `shared`: into memory that the threads of a block share, and fill together where LOCAL gives them the fill's ranges.
     """
 
@@ -37,6 +38,7 @@ class Place(Opt):
     shared: bool = False
     along: str = ""
     pad: int = 0
+    stages: int = 1
 
     @property
     def label(self) -> str:
@@ -51,11 +53,24 @@ class Place(Opt):
             return plan
         if self.pad < 0:
             return f"a pad of {self.pad} elements"
-        size = plan.dtype.itemsize
+        size = plan.dtype.itemsize * self.stages
+        if self.stages != 1 and (reason := self._unstaged(loops, target, plan)):
+            return reason
         for extent in plan.extents:
             size *= max(1, bounds(extent)[1])
         if size > max(target.scratch, 1):
             return f"{size} bytes are more than the scratch of the target"
+        return None
+
+    def _unstaged(self, loops: Loops, target: Target, plan: _Plan) -> str | None:
+        """Why the array cannot be filled ahead."""
+        if self.stages != 2 or not self.shared or not target.has("cp.async"):
+            return "stages are two, of shared memory, and of a target that copies on its own"
+        if plan.node.op is not Ops.PARAM or plan.dtype is not plan.node.dtype:
+            return f"{self.value} is not copied as it is"
+        last = plan.level[-1] if plan.level else None
+        if not any(u.op is Ops.REDUCE and last in nest.parts(u)[1] for u in nest.order(loops.root)):
+            return "no loop of a reduce fills it again and again"
         return None
 
     def _plan(self, loops: Loops) -> _Plan | str:
@@ -128,7 +143,7 @@ class Place(Opt):
             value = value.src[0]
         # a block's memory is small: gates, which cost a GPU little, rather than padding
         extents = tuple(max(1, bounds(extent)[1]) for extent in plan.extents) if self.shared else ()
-        arg = ScratchArg(self.label, self.layout, self.shared, shape=extents, pad=self.pad)
+        arg = ScratchArg(self.label, self.layout, self.shared, shape=extents, pad=self.pad, stages=self.stages)
         scratch = UOp(Ops.SCRATCH, plan.dtype, (), arg)
         own = [r for r in fresh if r is not None]
         statement = nest.store(scratch, value, [index_const(0) if r is None else r for r in fresh])

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..codegen.linearize import stored_dims
+from ..codegen.linearize import stored_size
 from ..codegen.opts import Opt
 from ..codegen.pipeline import Lowered, lower_kernel
-from ..helpers import BEAM, CACHE, DEBUG, NOOPT, SPEC, TUNED, VIZ, prod
+from ..helpers import BEAM, CACHE, DEBUG, NOOPT, SPEC, TUNED, VIZ
 from ..printer import listing, render
 from ..progress import Progress
 from ..renderer.base import ProgramSpec
@@ -101,7 +101,7 @@ def _lowered(ast: UOp, device: Device) -> ProgramSpec:
     if DEBUG.value >= 6:
         print(listing(lowered.linear.ops))
     if SPEC:
-        check_linear(lowered.linear.ops, {m: prod(stored_dims(m, s.dims)) for m, s in lowered.linear.scratch.items()})
+        check_linear(lowered.linear.ops, {m: stored_size(m, s.dims) for m, s in lowered.linear.scratch.items()})
     spec = device.render(lowered)
     GlobalCounters.lowered += 1
     if key:

@@ -92,6 +92,23 @@ MATRICES = {
     "float16": _matrix("float16", 8, 4, "m16n8k16.row.col.f32.f16.f16.f32", "cvt.rn.f16x2.f32")}
 
 
+COPY = """{device} void mg_copy_{size}(void *to, const void *from, int valid) {{
+#ifdef __CUDA_ARCH__
+  asm volatile("cp.async.{cache}.shared.global [%0], [%1], {size}, %2;"
+               :: "r"((unsigned)__cvta_generic_to_shared(to)), "l"(from), "r"(valid ? {size} : 0) : "memory");
+#else
+  emulated_copy(to, from, {size}, valid);
+#endif
+}}"""
+WAIT = f"""{DEVICE} void mg_wait() {{
+#ifdef __CUDA_ARCH__
+  asm volatile("cp.async.wait_all;" ::: "memory");
+#else
+  emulated_wait();
+#endif
+}}"""
+
+
 class CudaRenderer(GPURenderer):
     """One kernel in CUDA C++."""
 
@@ -101,10 +118,14 @@ class CudaRenderer(GPURenderer):
     shared, private = "__shared__ __align__(16) ", "__align__(16) "
     tf32 = TF32
     matrices = MATRICES
+    wait_text = WAIT
     conversions = CONVERSIONS
 
     def special(self, axis: str, dimension: int) -> str:
         return f"{'blockIdx' if axis == 'block' else 'threadIdx'}.{COMPONENTS[dimension]}"
+
+    def copy_text(self, size: int) -> str:
+        return COPY.format(device=DEVICE, size=size, cache="cg" if size == 16 else "ca")
 
     def shuffle(self, x: str, bits: int) -> str:
         return f"__shfl_xor_sync(0xffffffffu, {x}, {bits})"

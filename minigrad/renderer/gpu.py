@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..codegen.linearize import stored_dims
+from ..codegen.linearize import stored_size
 from ..codegen.pipeline import Lowered
 from ..dtype import DType, dtypes
 from ..target import Target
@@ -43,6 +43,7 @@ class GPURenderer(CStyle):
     device = "static inline"                # what stands before a function
     shared, private = "", ""                # what stands before arrays
     tf32 = c.TF32                           # the text of mg_tf32_f32
+    wait_text = ""                          # the text of mg_wait: all copies that a thread started have arrived
     matrices: Mapping[str, str] = {}        # the text of mg_matrix_NAME
     conversions: Mapping[tuple[str, str], tuple[str, str]] = {}     # (from, to): a function's name and text
 
@@ -66,6 +67,10 @@ class GPURenderer(CStyle):
 
     def make(self, dtype: DType, components: list[str]) -> str:
         """A vector of components."""
+        raise NotImplementedError
+
+    def copy_text(self, size: int) -> str:
+        """The text of mg_copy_SIZE(to, from, valid): zeroes where not valid."""
         raise NotImplementedError
 
     def shuffle(self, x: str, bits: int) -> str:
@@ -94,6 +99,13 @@ class GPURenderer(CStyle):
         if u.op is Ops.MATRIX:
             self.need(self.matrices[u.arg])
             self.write(f"mg_matrix_{u.arg}({', '.join(self.lookup(s) for s in u.src)});")
+            return
+        if u.op is Ops.ASYNC:
+            self.copy_async(u)
+            return
+        if u.op is Ops.WAIT:
+            self.need(self.wait_text)
+            self.write("mg_wait();")
             return
         if u.op is not Ops.SPECIAL:
             super().statement(u)
@@ -133,6 +145,15 @@ class GPURenderer(CStyle):
         part = UOp(Ops.LANES, u.dtype.scalar, (u,), i)
         self.scopes[-1][part] = f"{self.lookup(u)}.{COMPONENTS[i]}"
         return part
+
+    def copy_async(self, u: UOp) -> None:
+        """A copy from a buffer to shared memory, which zeroes instead where the buffer's gate does not hold."""
+        gate, (source, _, valid) = u.src[0].src[2], u.src[1].src
+        size = u.arg * source.dtype.itemsize
+        self.need(self.copy_text(size))
+        head = "" if gate.op is Ops.CONST else f"if ({self.condition(gate)}) "
+        valid_text = "1" if valid.op is Ops.CONST else self.condition(valid)
+        self.write(f"{head}mg_copy_{size}(&{self.element(u.src[0])}, &{self.element(u.src[1])}, {valid_text});")
 
     def splat(self, text: str, dtype: DType) -> str:
         return text if dtype.count == 1 else self.make(dtype, [text] * dtype.count)
@@ -258,9 +279,7 @@ class GPURenderer(CStyle):
         """(declarations of the scratch arrays, bytes of those that are shared)."""
         lines, shared = [], 0
         for memory, place in lowered.linear.scratch.items():
-            size = 1
-            for n in stored_dims(memory, place.dims):
-                size *= n
+            size = stored_size(memory, place.dims)
             kind = self.shared if memory.arg.shared else self.private
             lines.append(f"  {kind}{self.types[place.dtype.name]} {scratch_name(memory)}[{size}];")
             if memory.arg.shared:

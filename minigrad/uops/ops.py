@@ -98,6 +98,8 @@ class Ops(Enum):
     BARRIER = auto()        # all threads of a block meet
     MATRIX = auto()         # (*numbers of both operands) arg: instruction. Four sums; in the list src[0] has them
     ELEMENT = auto()        # (vector, i) one of its elements
+    ASYNC = auto()          # (INDEX of shared scratch, INDEX of a buffer) arg: elements. A copy that WAIT waits for
+    WAIT = auto()           # all copies that the thread has started are there
     SHUFFLE = auto()        # (x,) arg: bits. x of the thread of a warp whose number differs in these bits
     # linear level
     LOOP = auto()           # (RANGE,) opens a loop
@@ -176,7 +178,7 @@ class RangeArg:
 class ScratchArg:
     """name: of the value kept; layout: (dimension, divisor, modulus or 0) outermost first, empty: row-major; shared: of
     a block; shape: what is filled, outside of which accesses have gates. Without one there is padding instead. pad:
-    elements that stay free after each innermost row.
+    elements that stay free after each innermost row. stages: fills that it has room for.
     """
 
     name: str
@@ -185,6 +187,7 @@ class ScratchArg:
     copy: int = 0
     shape: tuple[int, ...] = ()
     pad: int = 0
+    stages: int = 1
 
 
 @dataclass(frozen=True)
