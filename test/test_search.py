@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cuda_cases
 import numpy as np
 import pytest
 from kernel_cases import CASES, Case, difference, finish_specs, run
@@ -28,12 +29,14 @@ from minigrad.engine import tracefile
 from minigrad.engine.store import decode, encode, structure
 from minigrad.renderer.base import ProgramSpec
 from minigrad.runtime.device import get_device
+from minigrad.runtime.numpy import evaluate_kernel
 from minigrad.search import beam, measure, moves, records, trial
 from minigrad.search.beam import Search, search, tune
 from minigrad.search.measure import OutOfTime, Stuck, Worker
 from minigrad.search.model import estimate
 from minigrad.search.records import Database, Record, export, machine_of, opt_data, opt_from, read_line
 from minigrad.search.together import ROUNDS, ratios
+from minigrad.target import Target
 from minigrad.uops import UOp
 
 DEVICE = get_device("CPU")
@@ -93,11 +96,33 @@ def test_steps_lead_to_kernels_that_compute_the_same(name: str) -> None:
             assert wrong is None, f"{candidate.opts}: {wrong}"
 
 
-def test_the_heuristic_comes_first_and_no_start_twice() -> None:
+@pytest.mark.parametrize("target", [TARGET, cuda_cases.TARGET], ids=lambda target: target.name)
+def test_the_heuristic_comes_first_and_no_start_twice(target: Target) -> None:
     for name in ("matmul", "attention", "elementwise"):
-        found = moves.starts(CASES[name].ast, TARGET)
-        assert found[0].opts == lower_kernel(CASES[name].ast, TARGET).opts
-        assert len({candidate.key for candidate in found}) == len(found) > 1
+        found = moves.starts(CASES[name].ast, target)
+        assert found[0].opts == lower_kernel(CASES[name].ast, target).opts
+        assert len({candidate.key for candidate in found}) == len(found) > (name != "elementwise" or target is TARGET)
+
+
+@pytest.mark.parametrize("name", ["softmax", "attention"])
+def test_steps_of_a_gpus_kernel_compute_the_same_without_races(name: str) -> None:
+    """What lowers runs on the emulator, which checks every access."""
+    case, rng = next(c for c in cuda_cases.CASES if c.name == name), random.Random(name)
+    found = moves.starts(case.ast, cuda_cases.TARGET)
+    for _ in range(2):
+        found += itertools.islice(moves.steps(rng.choice(found), cuda_cases.TARGET, rng), 6)
+    arrays, specs = case.arrays(), []
+    wanted = [a.copy() for a in arrays]
+    evaluate_kernel(case.ast, wanted, {})
+    for candidate in found:
+        try:
+            specs.append(replace(case, opts=candidate.opts).spec())
+        except ValueError:      # a barrier that not all threads would reach, too much shared memory
+            assert candidate is not found[0]
+    assert len(specs) > 8
+    for spec, program in zip(specs, cuda_cases.compile_emulated(specs)):
+        got = cuda_cases.run(program, arrays)[0]
+        np.testing.assert_allclose(got, wanted[0], rtol=1e-4, atol=1e-4 * np.abs(wanted[0]).max(), err_msg=spec.source)
 
 
 def test_replay_leaves_out_what_does_not_fit_any_more() -> None:

@@ -75,7 +75,7 @@ def _together(loops: Loops, target: Target, *opts: Opt) -> bool:
 
 def _with_copies(loops: Loops, target: Target, *opts: Opt) -> bool:
     """All of the opts, with operands that are copied ahead of their use where the target and the operands can."""
-    before = replace(loops)
+    before = _saved(loops)
     staged = (replace(o, stages=2) if isinstance(o, Place) else o for o in opts)
     if target.has("cp.async") and _together(loops, target, *staged) and _fits(loops, target):
         return True

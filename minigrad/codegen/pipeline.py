@@ -50,7 +50,6 @@ def lower_kernel(ast: UOp, target: Target, opts: Sequence[Opt] | None = None) ->
     if opts is not None:
         apply_opts(loops, opts, target)
     else:
-        choose = heuristic_gpu.choose if target.has_blocks else heuristic.choose
         choose(loops, target, plain=bool(NOOPT))    # placement, tiles, lanes, threads
     return finish(ast, loops)
 
@@ -58,6 +57,11 @@ def lower_kernel(ast: UOp, target: Target, opts: Sequence[Opt] | None = None) ->
 def loops_of(ast: UOp, target: Target) -> Loops:
     """The nest on which opts work: algebra first, for fewer nodes and plainer guards."""
     return lower_ast(pair_products(simplify(ast), target))
+
+
+def choose(loops: Loops, target: Target, plain: bool = False) -> None:
+    """The heuristic's opts for the kind of target. `plain`: only those that keep values from being computed again."""
+    (heuristic_gpu if target.has_blocks else heuristic).choose(loops, target, plain)
 
 
 def apply_opts(loops: Loops, opts: Sequence[Opt], target: Target) -> None:

@@ -15,12 +15,11 @@ from dataclasses import dataclass, replace
 
 from ..codegen import nest
 from ..codegen.gpu import Global, Group, Local
-from ..codegen.heuristic import choose
 from ..codegen.lower import Loops
 from ..codegen.matrix import Matrix
 from ..codegen.nest import parts
 from ..codegen.opts import Carry, Fuse, Merge, NonTemporal, Opt, Order, Peel, Split, Thread, Unroll, Upcast, Vector
-from ..codegen.pipeline import loops_of
+from ..codegen.pipeline import choose, loops_of
 from ..codegen.place import Bound, Place
 from ..target import Target
 from ..uops import Ops, UOp
@@ -73,12 +72,18 @@ def replay(start: Candidate, opts: Sequence[Opt], target: Target) -> Candidate |
 def starts(ast: UOp, target: Target) -> list[Candidate]:
     """The heuristic's candidate first, then others to begin with, no two of them equal."""
     empty = Candidate((), (loops_of(ast, target),))
-    imagined = [target, replace(target, registers=max(8, target.registers // 2)),
-                replace(target, vector_bytes=max(16, target.vector_bytes // 2)), replace(target, l2=target.l2 // 4),
-                replace(target, l1=target.l1 // 4), replace(target, l2=target.l2 * 4, l1=target.l1 * 4),
-                replace(target, l3=1), replace(target, scratch=target.scratch // 16)]
+    if target.has_blocks:
+        imagined = [replace(target, block_threads=threads) for threads in (128, 64)]
+        imagined += [replace(target, scratch=target.scratch // 2), replace(target, features=frozenset()),
+                     replace(target, warp=0), replace(target, matrix=frozenset()),
+                     *(replace(target, cores=cores) for cores in (target.cores * 4, target.cores // 4))]
+    else:
+        imagined = [replace(target, registers=max(8, target.registers // 2)),
+                    replace(target, vector_bytes=max(16, target.vector_bytes // 2)), replace(target, l2=target.l2 // 4),
+                    replace(target, l1=target.l1 // 4), replace(target, l2=target.l2 * 4, l1=target.l1 * 4),
+                    replace(target, l3=1), replace(target, scratch=target.scratch // 16)]
     found: dict[tuple[object, ...], Candidate] = {}
-    for plain, machine in ((False, imagined[0]), (True, target), *((False, m) for m in imagined[1:])):
+    for plain, machine in ((False, target), (True, target), *((False, m) for m in imagined)):
         loops = loops_of(ast, target)
         choose(loops, machine, plain)
         candidate = replay(empty, [o for o in loops.opts if isinstance(o, Opt)], target)
@@ -120,6 +125,8 @@ def _changed(root: UOp, opt: Opt) -> Iterator[Opts]:
         yield from ((replace(opt, multiple=m),) for m in {1, opt.multiple * 4, opt.multiple // 4} - {0, opt.multiple})
     elif isinstance(opt, Place):
         yield from ((replace(opt, level=opt.level[:n]),) for n in range(len(opt.level)))
+        if opt.shared:
+            yield from ((replace(opt, stages=3 - opt.stages),), (replace(opt, pad=4 - opt.pad if opt.pad < 5 else 0),))
         for width in {width for _, width, _ in opt.layout if width > 1}:
             for new in (width * 2, width // 2):
                 sizes = {width: new}
@@ -206,16 +213,17 @@ def _added(loops: Loops, target: Target) -> Iterator[Opts]:
     for name, node in loops.values.items():
         axes = [a for a, n in enumerate(node.shape) if n != 1]
         layouts = {(), tuple((a, 1, 0) for a in reversed(axes))} if node.op is Ops.PARAM else {()}
-        yield from ((Place(name, tuple(outer[:n]), x),) for n in range(len(outer) + 1) for x in sorted(layouts))
+        yield from ((Place(name, tuple(outer[:n]), x, shared),) for n in range(len(outer) + 1) for x in sorted(layouts)
+                    for shared in ((False, True) if target.has_blocks else (False,)))
     yield from ((NonTemporal(slot),) for slot in sorted(
         {u.src[0].arg.slot for u in order if u.op is Ops.STORE and u.src[0].op is Ops.PARAM}))
 
 
 def _outer(root: UOp) -> list[str]:
-    """The loops around everything, outermost first."""
+    """The loops around everything, outermost first, and a grid's indices."""
     names: list[str] = []
     while root.op is Ops.END:
         body, ranges, _ = parts(root)
-        names += [r.arg.name for r in ranges if r.arg.kind == "loop"]
+        names += [r.arg.name for r in ranges if r.arg.kind in ("loop", "global")]
         root = body[0]
     return names

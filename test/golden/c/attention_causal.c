@@ -2,7 +2,7 @@
 // Bound(range='r3', level=('o1.0',), multiple=16)
 // Bound(range='r2', level=('o1.0',), multiple=16)
 // Bound(range='r1', level=('o1.0',), multiple=16)
-// Place(value='v1', level=('o0', 'o1.0'), layout=(), shared=False, along='', pad=0)
+// Place(value='v1', level=('o0', 'o1.0'), layout=(), shared=False, along='', pad=0, stages=1)
 // Thread(range='o0')
 // workspace 4160, threads 2
 static inline long imax(long a, long b) { return a > b ? a : b; }

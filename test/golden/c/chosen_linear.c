@@ -1,6 +1,6 @@
 // Split(range='o1', size=32)
 // Order(ranges=('o1.0', 'o0', 'o1.1'))
-// Place(value='p2', level=('o1.0',), layout=((1, 1, 0), (0, 1, 0)), shared=False, along='o1.1', pad=0)
+// Place(value='p2', level=('o1.0',), layout=((1, 1, 0), (0, 1, 0)), shared=False, along='o1.1', pad=0, stages=1)
 // Split(range='o0', size=8)
 // Split(range='o1.1', size=16)
 // Vector(range='o1.1.1')

@@ -2,7 +2,7 @@
 // Split(range='o1.1', size=16)
 // Order(ranges=('o1.0', 'o0', 'o1.1.0', 'o1.1.1'))
 // Thread(range='o1.0')
-// Place(value='p2', level=('o1.0',), layout=((0, 1, 0), (1, 1, 0)), shared=False, along='', pad=0)
+// Place(value='p2', level=('o1.0',), layout=((0, 1, 0), (1, 1, 0)), shared=False, along='', pad=0, stages=1)
 // Split(range='o0', size=6)
 // Upcast(range='o0.1')
 // Upcast(range='o1.1.0')

@@ -1,4 +1,4 @@
-// Place(value='v1', level=('o0',), layout=(), shared=False, along='', pad=0)
+// Place(value='v1', level=('o0',), layout=(), shared=False, along='', pad=0, stages=1)
 // Split(range='r0', size=64)
 // Split(range='r0.1', size=16)
 // Vector(range='r0.1.1')

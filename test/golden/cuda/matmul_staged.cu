@@ -1,0 +1,95 @@
+static __device__ __forceinline__ void mg_copy_16(void *to, const void *from, int valid) {
+#ifdef __CUDA_ARCH__
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+               :: "r"((unsigned)__cvta_generic_to_shared(to)), "l"(from), "r"(valid ? 16 : 0) : "memory");
+#else
+  emulated_copy(to, from, 16, valid);
+#endif
+}
+
+static __device__ __forceinline__ void mg_copy_4(void *to, const void *from, int valid) {
+#ifdef __CUDA_ARCH__
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
+               :: "r"((unsigned)__cvta_generic_to_shared(to)), "l"(from), "r"(valid ? 4 : 0) : "memory");
+#else
+  emulated_copy(to, from, 4, valid);
+#endif
+}
+
+static __device__ __forceinline__ void mg_wait() {
+#ifdef __CUDA_ARCH__
+  asm volatile("cp.async.wait_all;" ::: "memory");
+#else
+  emulated_wait();
+#endif
+}
+
+extern "C" __global__ void __launch_bounds__(256) matmul_200_136_72(float *__restrict__ data0, const float *__restrict__ data1, const float *__restrict__ data2) {
+  __shared__ __align__(16) float scratch_p2[2048];
+  __shared__ __align__(16) float scratch_p1[2176];
+  const int o1_1_0 = threadIdx.x;
+  const int p2_0 = threadIdx.y;
+  const int o1_0 = blockIdx.x;
+  const int p2_1_0 = threadIdx.x;
+  const int o0_0 = blockIdx.y;
+  const int o0_1_0 = threadIdx.y;
+  const int p1_0_1 = threadIdx.y;
+  const int p1_1 = threadIdx.x;
+  float4 acc1 = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  float4 acc2 = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  float4 acc3 = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  float4 acc4 = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  mg_copy_16(&scratch_p2[p2_1_0 * 4 + p2_0 * 64], &data2[p2_1_0 * 4 + p2_0 * 136 + o1_0 * 64], p2_1_0 + o1_0 * 16 < 34);
+  mg_copy_4(&scratch_p1[p1_1 * 68 + p1_0_1], &data1[p1_1 + p1_0_1 * 72 + o0_0 * 4608], p1_0_1 + o0_0 * 64 < 200);
+  mg_copy_4(&scratch_p1[p1_1 * 68 + p1_0_1 + 16], &data1[p1_1 + p1_0_1 * 72 + o0_0 * 4608 + 1152], o0_0 < 3);
+  mg_copy_4(&scratch_p1[p1_1 * 68 + p1_0_1 + 32], &data1[p1_1 + p1_0_1 * 72 + o0_0 * 4608 + 2304], o0_0 < 3);
+  mg_copy_4(&scratch_p1[p1_1 * 68 + p1_0_1 + 48], &data1[p1_1 + p1_0_1 * 72 + o0_0 * 4608 + 3456], o0_0 < 3);
+  for (int r0_0 = 0; r0_0 < 5; r0_0++) {
+    mg_wait();
+    __syncthreads();
+    unsigned char v5 = r0_0 < 4;
+    if (v5) {
+      mg_copy_16(&scratch_p2[((r0_0 + 1) % 2) * 1024 + p2_1_0 * 4 + p2_0 * 64], &data2[p2_1_0 * 4 + p2_0 * 136 + o1_0 * 64 + r0_0 * 2176 + 2176], p2_1_0 + o1_0 * 16 < 34 && p2_0 + r0_0 * 16 < 56);
+      mg_copy_4(&scratch_p1[((r0_0 + 1) % 2) * 1088 + p1_1 * 68 + p1_0_1], &data1[p1_1 + p1_0_1 * 72 + o0_0 * 4608 + r0_0 * 16 + 16], p1_0_1 + o0_0 * 64 < 200 && p1_1 + r0_0 * 16 < 56);
+      mg_copy_4(&scratch_p1[((r0_0 + 1) % 2) * 1088 + p1_1 * 68 + p1_0_1 + 16], &data1[p1_1 + p1_0_1 * 72 + o0_0 * 4608 + r0_0 * 16 + 1168], o0_0 < 3 && p1_1 + r0_0 * 16 < 56);
+      mg_copy_4(&scratch_p1[((r0_0 + 1) % 2) * 1088 + p1_1 * 68 + p1_0_1 + 32], &data1[p1_1 + p1_0_1 * 72 + o0_0 * 4608 + r0_0 * 16 + 2320], o0_0 < 3 && p1_1 + r0_0 * 16 < 56);
+      mg_copy_4(&scratch_p1[((r0_0 + 1) % 2) * 1088 + p1_1 * 68 + p1_0_1 + 48], &data1[p1_1 + p1_0_1 * 72 + o0_0 * 4608 + r0_0 * 16 + 3472], o0_0 < 3 && p1_1 + r0_0 * 16 < 56);
+    }
+    for (int r0_1 = 0; r0_1 < 16; r0_1++) {
+      unsigned char v6 = r0_1 + r0_0 * 16 < 72;
+      float4 v7 = *(const float4 *)&scratch_p2[(r0_0 % 2) * 1024 + o1_1_0 * 4 + r0_1 * 64];
+      float v8 = scratch_p1[(r0_0 % 2) * 1088 + o0_1_0 * 4 + r0_1 * 68];
+      float4 v9 = make_float4(v7.x * v8, v7.y * v8, v7.z * v8, v7.w * v8);
+      float4 v10 = make_float4(v6 ? v9.x : 0.0f, v6 ? v9.y : 0.0f, v6 ? v9.z : 0.0f, v6 ? v9.w : 0.0f);
+      float v11 = scratch_p1[(r0_0 % 2) * 1088 + o0_1_0 * 4 + r0_1 * 68 + 1];
+      float4 v12 = make_float4(v7.x * v11, v7.y * v11, v7.z * v11, v7.w * v11);
+      float4 v13 = make_float4(v6 ? v12.x : 0.0f, v6 ? v12.y : 0.0f, v6 ? v12.z : 0.0f, v6 ? v12.w : 0.0f);
+      float v14 = scratch_p1[(r0_0 % 2) * 1088 + o0_1_0 * 4 + r0_1 * 68 + 2];
+      float4 v15 = make_float4(v7.x * v14, v7.y * v14, v7.z * v14, v7.w * v14);
+      float4 v16 = make_float4(v6 ? v15.x : 0.0f, v6 ? v15.y : 0.0f, v6 ? v15.z : 0.0f, v6 ? v15.w : 0.0f);
+      float v17 = scratch_p1[(r0_0 % 2) * 1088 + o0_1_0 * 4 + r0_1 * 68 + 3];
+      float4 v18 = make_float4(v7.x * v17, v7.y * v17, v7.z * v17, v7.w * v17);
+      float4 v19 = make_float4(v6 ? v18.x : 0.0f, v6 ? v18.y : 0.0f, v6 ? v18.z : 0.0f, v6 ? v18.w : 0.0f);
+      acc1.x += v10.x;
+      acc1.y += v10.y;
+      acc1.z += v10.z;
+      acc1.w += v10.w;
+      acc2.x += v13.x;
+      acc2.y += v13.y;
+      acc2.z += v13.z;
+      acc2.w += v13.w;
+      acc3.x += v16.x;
+      acc3.y += v16.y;
+      acc3.z += v16.z;
+      acc3.w += v16.w;
+      acc4.x += v19.x;
+      acc4.y += v19.y;
+      acc4.z += v19.z;
+      acc4.w += v19.w;
+    }
+  }
+  if (o1_1_0 + o1_0 * 16 < 34 && o0_1_0 + o0_0 * 16 < 50) *(float4 *)&data0[o0_1_0 * 544 + o1_1_0 * 4 + o0_0 * 8704 + o1_0 * 64] = acc1;
+  if (o1_1_0 + o1_0 * 16 < 34 && o0_1_0 + o0_0 * 16 < 50) *(float4 *)&data0[o0_1_0 * 544 + o1_1_0 * 4 + o0_0 * 8704 + o1_0 * 64 + 136] = acc2;
+  if (o1_1_0 + o1_0 * 16 < 34 && o0_1_0 + o0_0 * 16 < 50) *(float4 *)&data0[o0_1_0 * 544 + o1_1_0 * 4 + o0_0 * 8704 + o1_0 * 64 + 272] = acc3;
+  if (o1_1_0 + o1_0 * 16 < 34 && o0_1_0 + o0_0 * 16 < 50) *(float4 *)&data0[o0_1_0 * 544 + o1_1_0 * 4 + o0_0 * 8704 + o1_0 * 64 + 408] = acc4;
+}
