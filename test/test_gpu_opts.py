@@ -14,7 +14,7 @@ from minigrad.codegen.barriers import BARRIER, place_barriers
 from minigrad.codegen.gpu import Global, Group, Local
 from minigrad.codegen.lower import Loops, lower_ast
 from minigrad.codegen.matrix import Matrix
-from minigrad.codegen.opts import Opt, Split, Thread, Vector
+from minigrad.codegen.opts import Carry, Opt, Split, Thread, Vector
 from minigrad.codegen.pipeline import apply_opts, lower_kernel
 from minigrad.codegen.place import Bound, Place
 from minigrad.codegen.simplify import simplify
@@ -187,6 +187,11 @@ def test_a_matrix_instruction_stands_where_all_threads_of_a_warp_come() -> None:
     tiles = (Split("o0", 16), Bound("r0", ("o0.0",), 8), *TILES[1:])
     with pytest.raises(ValueError, match="a MATRIX would stand inside of .*r0.0"):
         lower_kernel(ast, TARGET, [*tiles, Global("o1.0", 0), Local("o0.0", 2), TF32])
+
+
+def test_a_matrix_instruction_has_no_lanes() -> None:
+    with pytest.raises(ValueError, match="takes the lanes of a vector one by one"):
+        lower_kernel(tf32_product(), TARGET, [*TILES, TF32, Vector("o1.0")])
 
 
 # ---- shuffles
@@ -374,6 +379,15 @@ def test_what_a_condition_selects_is_read_where_it_holds() -> None:
     assert "= o1 < 5 ? data1[" in text
     both = elementwise(Ops.ADD, where(less(i, 5), x, 0.0), elementwise(Ops.EXP, x))     # what is used elsewhere too
     assert "? data1[" not in source(store(both), Local("o1", 0))
+
+
+def test_what_a_condition_leaves_is_not_read_where_it_holds() -> None:
+    i, x = expand(reshape(iota(dtypes.int32, 64), (1, 64)), (64, 64)), param(1, 64, 64)
+    assert "= 4 < o1 ? data1[" in source(store(where(less(i, 5), 1.0, elementwise(Ops.EXP, x))), Local("o1", 0))
+    opts = (Split("r0", 16), Carry("r0.0", "o1"), Local("o1", 0))       # the first part adds to nothing
+    arrays = [np.zeros((32, 64, 1), np.float32), *(np.ones(shape, np.float32) for shape in ((32, 48), (48, 64)))]
+    got, expected = outputs(MATMUL, opts, arrays)
+    np.testing.assert_array_equal(got, expected)
 
 
 def test_a_load_outside_of_a_loop_is_not_gated_by_its_index() -> None:

@@ -82,9 +82,10 @@ def _uses(ops: list[UOp], opened: dict[UOp, Terms]) -> dict[UOp, Terms]:
             around = opened[u.src[0]]
             use(u.src[1:], frozenset(t for t in needs.get(u.src[0], ALWAYS) if nest.free(t) <= around))
         elif u.op is Ops.WHERE:
-            condition, value, other = u.src
-            use((value,), mine | _terms(condition.src[0] if condition.op is Ops.CAST else condition))
-            use((condition, other), mine)
+            chosen = u.src[0].src[0] if u.src[0].op is Ops.CAST else u.src[0]
+            for value, condition in zip(u.src[1:], (chosen, chosen.logical_not())):
+                use((value,), mine | _terms(condition))
+            use(u.src[:1], mine)
         elif u.op in (Ops.LOAD, Ops.LOOP, Ops.IF, Ops.MATRIX, Ops.SHUFFLE):
             use((x for s in u.src for x in _mentioned(s, listed)), ALWAYS)
         else:

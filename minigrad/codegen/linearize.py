@@ -461,6 +461,8 @@ class _Walk:
 
     def emit_matrix(self, node: UOp, accumulator: UOp, path: list[Block]) -> None:
         fragments = tuple(self.emit(s, path) for s in node.src)
+        if any(f.dtype.count > 1 for f in fragments):
+            raise ValueError("linearize: a matrix instruction takes the lanes of a vector one by one: UPCAST them")
         self.append(UOp(Ops.MATRIX, dtypes.void, (accumulator, *fragments), node.arg), path)
 
     def _fits(self, other: UOp, path: list[Block]) -> bool:

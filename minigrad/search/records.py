@@ -76,10 +76,10 @@ def opt_data(opt: Opt) -> list[Any]:
 
 
 def opt_from(data: Sequence[Any]) -> Opt:
-    """The opt of `opt_data`, its fields of the types that the kind has. ValueError."""
+    """The opt of `opt_data`; fields that it had not yet have their defaults. ValueError, TypeError: not what it has."""
     kind = OPTS[data[0]]
     values = [_frozen(value) for value in data[1:]]
-    for field, value in zip(fields(kind), values, strict=True):  # type: ignore[arg-type]
+    for field, value in zip(fields(kind), values):  # type: ignore[arg-type]
         wanted = {"str": str, "int": int, "bool": bool}.get(str(field.type), tuple)
         if type(value) is not wanted:
             raise ValueError(f"{data[0]}.{field.name}: {value!r} is no {field.type}")
