@@ -5,6 +5,7 @@ What is taken for a cubin is the kernels' text. Calls outside of a pushed contex
 from __future__ import annotations
 
 import ctypes
+import enum
 import re
 import types
 from typing import Any
@@ -15,6 +16,15 @@ from extra.cuda_emulated import device as emulator
 from minigrad.runtime import cuda
 
 LIMIT = 1 << 30     # bytes of the GPU
+ATTRIBUTES = {"MULTIPROCESSOR_COUNT": 132, "L2_CACHE_SIZE": 50 << 20, "MAX_SHARED_MEMORY_PER_BLOCK": 48 << 10,
+              "MAX_THREADS_PER_BLOCK": 1024}
+
+
+class Result(enum.IntEnum):
+    """cuda-bindings' own, of which the package knows the numbers."""
+
+    SUCCESS = 0
+    OUT_OF_MEMORY = 2
 
 
 class Error(Exception):
@@ -35,6 +45,7 @@ class Gpu:
     def __init__(self) -> None:
         self.pushed = 0
         self.blocks: dict[int, ctypes.Array[ctypes.c_char]] = {}
+        self.freed: list[int] = []                      # which the pool keeps until the stream is waited for
         self.calls: list[str] = []
         self.load_packages = cuda.load_packages         # the real one
 
@@ -96,21 +107,6 @@ def fake_pycuda(gpu: Gpu) -> types.ModuleType:
     """pycuda.driver"""
     driver = types.ModuleType("pycuda.driver")
 
-    class Block:
-        def __init__(self, nbytes: int) -> None:
-            gpu.need_context("cuMemAlloc")
-            if sum(map(len, gpu.blocks.values())) + nbytes > LIMIT:
-                raise OutOfMemory("cuMemAlloc failed: out of memory")
-            self.memory = ctypes.create_string_buffer(nbytes)
-            gpu.blocks[int(self)] = self.memory
-
-        def __int__(self) -> int:
-            return ctypes.addressof(self.memory)
-
-        def free(self) -> None:
-            gpu.need_context("cuMemFree")
-            del gpu.blocks[int(self)]
-
     class Context:
         def push(self) -> None:
             gpu.pushed += 1
@@ -131,6 +127,7 @@ def fake_pycuda(gpu: Gpu) -> types.ModuleType:
         name = staticmethod(lambda: "Fake GPU")
         total_memory = staticmethod(lambda: LIMIT)
         retain_primary_context = staticmethod(Context)
+        get_attribute = staticmethod(ATTRIBUTES.__getitem__)
 
     class Stream:
         handle = 7
@@ -140,6 +137,8 @@ def fake_pycuda(gpu: Gpu) -> types.ModuleType:
 
         def synchronize(self) -> None:
             gpu.need_context("cuStreamSynchronize")
+            while gpu.freed:
+                del gpu.blocks[gpu.freed.pop()]
 
     class Event:
         def record(self, stream: Stream) -> None:
@@ -166,14 +165,14 @@ def fake_pycuda(gpu: Gpu) -> types.ModuleType:
 
     driver.__dict__.update(
         init=lambda: None, Device=Device, Context=Context, Stream=Stream, Event=Event,
-        Error=Error, MemoryError=OutOfMemory, mem_alloc=Block,
+        Error=Error, MemoryError=OutOfMemory, device_attribute=types.SimpleNamespace(**{a: a for a in ATTRIBUTES}),
         memcpy_htod=memcpy_htod, memcpy_dtoh=memcpy_dtoh, module_from_buffer=module_from_buffer,
         get_driver_version=lambda: 13000)
     return driver
 
 
 def fake_graphs(gpu: Gpu) -> types.SimpleNamespace:
-    """The part of cuda.bindings.driver that is about graphs: a graph is a list of nodes."""
+    """The part of cuda.bindings.driver that is about pools of memory and graphs: a graph is a list of nodes."""
 
     class Node:
         def __init__(self, params: Any) -> None:
@@ -190,7 +189,19 @@ def fake_graphs(gpu: Gpu) -> types.SimpleNamespace:
 
     def ok(call: str, *result: Any) -> tuple[Any, ...]:
         gpu.need_context(call)
-        return (0, *result)
+        return (Result.SUCCESS, *result)
+
+    def allocate(nbytes: int, stream: int) -> tuple[Any, ...]:
+        gpu.need_context("cuMemAllocAsync")
+        if sum(map(len, gpu.blocks.values())) + nbytes > LIMIT:
+            return (Result.OUT_OF_MEMORY, 0)
+        memory = ctypes.create_string_buffer(nbytes)
+        gpu.blocks[ctypes.addressof(memory)] = memory
+        return (Result.SUCCESS, ctypes.addressof(memory))
+
+    def free(address: int, stream: int) -> tuple[Any, ...]:
+        gpu.freed.append(address)
+        return ok("cuMemFreeAsync")
 
     def add(graph: list[Node], after: list[Node], count: int, params: Any) -> tuple[Any, ...]:
         assert after == graph[-1:] and count == len(after)
@@ -212,6 +223,7 @@ def fake_graphs(gpu: Gpu) -> types.SimpleNamespace:
         return ok("cuGraphLaunch")
 
     return types.SimpleNamespace(
+        cuMemAllocAsync=allocate, cuMemFreeAsync=free,
         CUDA_KERNEL_NODE_PARAMS=types.SimpleNamespace, cuGraphCreate=lambda flags: ok("cuGraphCreate", []),
         cuGraphAddKernelNode=add, cuGraphInstantiate=lambda graph, flags: ok("cuGraphInstantiate", graph),
         cuGraphExecKernelNodeSetParams=change, cuGraphNodeSetEnabled=enable, cuGraphLaunch=launch,

@@ -57,6 +57,10 @@ def test_a_dimension_is_x_y_or_z() -> None:
     assert "there is no range o7" in refused(SOFTMAX, Local("o7", 0))
 
 
+def test_the_third_dimension_of_a_block_is_short() -> None:
+    assert "96 threads are more than dimension 2 of a block holds" in refused(SOFTMAX, Local("o1", 2))
+
+
 def test_a_dimension_of_the_grid_is_taken_once() -> None:
     assert "dimension 0 of the grid is taken" in refused(MATMUL, Global("o0", 0), Global("o1", 0))
     assert "o0 is global already" in refused(MATMUL, Global("o0", 0), Local("o0", 0))

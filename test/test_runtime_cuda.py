@@ -6,11 +6,14 @@ import sys
 import threading
 from collections.abc import Iterator
 
+import cuda_cases
 import fake_cuda
 import numpy as np
 import pytest
 
 from minigrad import Context, Tensor, TinyJit
+from minigrad.codegen.pipeline import lower_kernel
+from minigrad.codegen.place import Place
 from minigrad.dtype import dtypes
 from minigrad.engine.compile import _programs, forget_programs
 from minigrad.runtime import cuda, device
@@ -108,11 +111,11 @@ def test_memory_is_reused_and_given_back_when_there_is_no_more(gpu: fake_cuda.Gp
     assert cuda_device.memory_in_use >= 600 << 20
     del big
     again = Buffer("CUDA", (600 << 20,), dtypes.uint8)
-    assert again.ptr == first and gpu.calls.count("cuMemFree") == 0
+    assert again.ptr == first and gpu.calls.count("cuMemFreeAsync") == 0
     del again
     other = Buffer("CUDA", (700 << 20,), dtypes.uint8).allocate()     # only once the first is dropped
-    assert gpu.calls.count("cuMemFree") >= 1
-    with pytest.raises(MemoryError, match=f"CUDA: no {500 << 20} bytes, where [0-9]+ are in use.*out of memory"):
+    assert gpu.calls.count("cuMemFreeAsync") >= 1
+    with pytest.raises(MemoryError, match=f"CUDA: no {500 << 20} bytes, where [0-9]+ are in use.*OUT_OF_MEMORY"):
         Buffer("CUDA", (500 << 20,), dtypes.uint8).allocate()
     assert other.is_allocated and Buffer("CUDA", (4,), dtypes.uint8).ptr
 
@@ -169,9 +172,26 @@ def test_no_gpu_and_an_old_one_are_named(gpu: fake_cuda.Gpu, monkeypatch: pytest
     with pytest.raises(RuntimeError, match="CUDA: .*sm_75.* is not sm_80 or newer"):
         cuda.CUDADevice("CUDA")
 
+    monkeypatch.undo()
+    monkeypatch.setattr(driver, "get_driver_version", lambda: 12040)
+    monkeypatch.setattr(cuda, "nvrtc_version", lambda: "13.5")
+    with pytest.raises(RuntimeError, match=r"CUDA: the driver is too old: .* CUDA 12, and NVRTC 13\.5.*==12\.\*"):
+        cuda.CUDADevice("CUDA")
+
     def none() -> None:
         raise fake_cuda.LogicError("cuInit failed: no CUDA-capable device is detected")
 
     monkeypatch.setattr(driver, "init", none)
     with pytest.raises(RuntimeError, match="^CUDA: cuInit failed: no CUDA-capable device is detected$"):
         cuda.CUDADevice("CUDA")
+    assert (Tensor([1.0], device="CPU") + 1).item() == 2.0      # and it goes on
+
+
+def test_the_gpu_names_its_limits(gpu: fake_cuda.Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = get_device("CUDA").target
+    assert (target.arch, target.cores, target.l2, target.block_threads) == ("sm_90", 132, 50 << 20, 1024)
+    monkeypatch.setitem(fake_cuda.ATTRIBUTES, "MAX_SHARED_MEMORY_PER_BLOCK", 1 << 10)
+    small = cuda.CUDADevice("CUDA")
+    with pytest.raises(ValueError, match="65536 bytes are more than the scratch"):
+        lower_kernel(cuda_cases.store(cuda_cases.matmul(cuda_cases.param(1, 128, 128), cuda_cases.param(2, 128, 128))),
+                     small.target, [Place("p1", (), shared=True)])

@@ -20,6 +20,7 @@ from .nest import is_closer, parts
 from .opts import Opt
 
 GRID_LIMITS = (2**31 - 1, 65535, 65535)     # blocks in x, y and z (CUDA C++ Programming Guide, "Compute Capabilities")
+DEEPEST = 64                                # threads of a block in z
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,8 @@ def wrong_size(loops: Loops, target: Target, name: str, dimension: int, found: l
     if len(sizes) > 1 or None in sizes:
         return f"{name} is not as long as dimension {dimension} of the block: {sorted(map(str, sizes))}"
     threads = sizes.pop() or 1
+    if dimension == 2 and threads > DEEPEST:
+        return f"{threads} threads are more than dimension 2 of a block holds"
     for other in {0, 1, 2} - {dimension}:
         threads *= max((r.src[1].arg for r in mapped(loops, "local", other)), default=1)
     return f"{threads} threads are more than a block has" if threads > target.block_threads else None

@@ -1,8 +1,8 @@
 """The CUDA device: NVIDIA GPUs through pycuda; NVRTC, and graphs, through cuda-bindings. `pip install minigrad[cuda]`.
 
 Kernels become machine code (a cubin) for the GPU at hand, many in one call of NVRTC, and are kept on disk. Launches
-and copies go to one stream. A graph is a chain of kernel nodes; a replay changes the nodes whose arguments differ from
-those that they have, and is one call.
+and copies go to one stream, whose pool of memory no allocation waits for. A graph is a chain of kernel nodes; a replay
+changes the nodes whose arguments differ from those that they have, and is one call.
 
 https://documen.tician.de/pycuda/driver.html
 https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__GRAPH.html
@@ -12,9 +12,10 @@ from __future__ import annotations
 import atexit
 import ctypes
 import hashlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from minigrad.codegen.pipeline import Lowered
@@ -28,6 +29,8 @@ from minigrad.target import Target, cuda_target
 from minigrad.uops.symbolic import evaluate
 
 INSTALL = "`pip install 'minigrad[cuda]'`, which builds pycuda and needs the CUDA toolkit's nvcc and headers"
+
+OUT_OF_MEMORY = 2       # CUDA_ERROR_OUT_OF_MEMORY
 
 
 def compile_cuda(text: str, arch: str) -> bytes:
@@ -72,16 +75,19 @@ class CUDADevice(GPUDevice):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.driver, self.graphs = load_packages(name)
-        self._blocks: dict[int, Any] = {}
         self._modules: dict[bytes, Any] = {}            # those of graphs, by cubin
         number = int(name.partition(":")[2] or 0)
         try:
             self.driver.init()
             if number >= self.driver.Device.count():
                 raise RuntimeError(f"{name}: this machine has {self.driver.Device.count()} NVIDIA GPUs")
-            gpu = self.driver.Device(number)
-            self._target = cuda_target("sm_{}{}".format(*gpu.compute_capability()))
-            self.model = f"{gpu.name()}, {gpu.total_memory() >> 20} MB, CUDA {self.driver.get_driver_version()}"
+            gpu, version = self.driver.Device(number), self.driver.get_driver_version()     # 12040: CUDA 12.4
+            self.model = f"{gpu.name()}, {gpu.total_memory() >> 20} MB, CUDA {version // 1000}.{version % 1000 // 10}"
+            self._target = target_of(gpu, self.driver.device_attribute)
+            if version // 1000 < int(nvrtc_version().partition(".")[0]):
+                raise RuntimeError(f"{name}: the driver is too old: it is for CUDA {version // 1000}, and NVRTC "
+                                   f"{nvrtc_version()} compiles for a newer one. Update the driver, or `pip install "
+                                   f"'cuda-bindings=={version // 1000}.*' nvidia-cuda-nvrtc-cu{version // 1000}`")
             self.context = gpu.retain_primary_context()
             atexit.register(self.context.detach)        # pycuda's own way at the end fails, and says so
             with self.current():
@@ -115,13 +121,12 @@ class CUDADevice(GPUDevice):
 
     def new_block(self, nbytes: int) -> int:
         with self.current():
-            block = self.driver.mem_alloc(nbytes)
-        self._blocks[int(block)] = block
-        return int(block)
+            return int(ask(self.graphs.cuMemAllocAsync(nbytes, self.stream.handle)))
 
     def drop_block(self, ptr: int) -> None:
         with self.current():
-            self._blocks.pop(ptr).free()
+            ask(self.graphs.cuMemFreeAsync(ptr, self.stream.handle))
+            self.stream.synchronize()       # which is when a pool gives memory back
 
     def copyin(self, ptr: int, data: memoryview) -> None:
         with self.current():
@@ -256,16 +261,25 @@ class CUDAGraph(GraphRunner):
         self.known[number] = arguments
 
     def __del__(self) -> None:
-        if getattr(self, "executable", None) is not None:
+        if getattr(self, "executable", None) is not None and not sys.is_finalizing():   # the context may be gone then
             self.api.cuGraphExecDestroy(self.executable)
             self.api.cuGraphDestroy(self.graph)
 
 
 def ask(answer: tuple[Any, ...]) -> Any:
-    """The result of a call of cuda-bindings. RuntimeError: it failed."""
+    """The result of a call of cuda-bindings. RuntimeError: it failed; MemoryError: there is no memory left."""
     if answer[0] != 0:
-        raise RuntimeError(f"CUDA: {answer[0]!r}")
+        raise (MemoryError if answer[0] == OUT_OF_MEMORY else RuntimeError)(f"CUDA: {answer[0]!r}")
     return answer[1] if len(answer) > 1 else None
+
+
+def target_of(gpu: Any, attributes: Any) -> Target:
+    """The target of a GPU, with the limits that it names itself. ValueError: it is older than sm_80."""
+    cores, l2, scratch, threads = (gpu.get_attribute(a) for a in (
+        attributes.MULTIPROCESSOR_COUNT, attributes.L2_CACHE_SIZE, attributes.MAX_SHARED_MEMORY_PER_BLOCK,
+        attributes.MAX_THREADS_PER_BLOCK))
+    usual = cuda_target("sm_{}{}".format(*gpu.compute_capability()))
+    return replace(usual, cores=cores, l2=l2, scratch=scratch, block_threads=threads)
 
 
 def load_packages(name: str) -> tuple[Any, Any]:
