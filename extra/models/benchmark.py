@@ -2,7 +2,8 @@
 
 A token reads every weight once, so decode is bound by memory: its bytes per second are compared with the read
 bandwidth probed beside it, before and after. Random weights are a million random numbers, repeated to full size:
-speed does not depend on values, and no float32 copy of a large model is ever made.
+speed does not depend on values, and no float32 copy of a large model is ever made. On a GPU the roof is what a copy
+reads and writes.
 """
 
 from __future__ import annotations
@@ -19,16 +20,17 @@ import numpy as np
 from extra.models.checkpoint import DTYPES, build, load
 from extra.models.generate import Session
 from extra.models.llama import Llama, LlamaConfig
-from minigrad import GlobalCounters, Tensor, dtypes
+from minigrad import GlobalCounters, Tensor, TinyJit, dtypes
 from minigrad.dtype import DType, round_bfloat16
 from minigrad.nn.state import tensor_of
 from minigrad.progress import Progress
-from minigrad.runtime.device import Buffer, default_device
+from minigrad.runtime.device import Buffer, default_device, get_device
 from minigrad.runtime.probe import read_bandwidth_now
 
 PREFILL = 512
 PATIENCE = 15.0  # seconds for prefill, and for decode, after which fewer repetitions do
 TILE = 1 << 20
+COPY_SECONDS, LARGEST_COPY = 1e-3, 1 << 26  # of a copy that is long enough to be the roof; float32 numbers
 
 
 @dataclass
@@ -159,7 +161,7 @@ def benchmark(model: Llama, name: str, load_seconds: float, tokens: int = 64) ->
     result.kernels_per_token = GlobalCounters.kernels - before
     session.rewind(session.position - 4)
     result.peak_memory = peak_memory()  # before the probe takes some
-    result.bandwidth.append(read_bandwidth())
+    result.bandwidth.append(bandwidth())
     for i in range(tokens):
         began = time.perf_counter()
         token = int(session.feed([token]).argmax())
@@ -167,25 +169,48 @@ def benchmark(model: Llama, name: str, load_seconds: float, tokens: int = 64) ->
         bar.update(0.6 + 0.4 * i / tokens, "decode")
         if i >= 8 and sum(result.tokens) > PATIENCE:
             break
-    result.bandwidth.append(read_bandwidth())
+    result.bandwidth.append(bandwidth())
     bar.update(1.0)
     bar.close()
     return result
 
 
-def read_bandwidth() -> float:
-    """Bytes per second that this machine's threads read from memory, probed now."""
-    return read_bandwidth_now()
+def bandwidth() -> float:
+    """The roof, probed now: bytes per second that this machine's threads read; of a GPU those that a copy moves."""
+    return copy_bandwidth() if get_device(default_device()).target.has_blocks else read_bandwidth_now()
+
+
+def copy_bandwidth() -> float:
+    """Bytes per second that the default device reads and writes, in copies that grow until one takes a while."""
+    device, count = get_device(default_device()), 1 << 14
+    while True:
+        source = Tensor(np.ones(count, np.float32)).realize()
+
+        def several(copy: Callable[[], Tensor], times: int = 8) -> None:
+            for _ in range(times):
+                copy()
+            device.synchronize()
+
+        copy = TinyJit(lambda source=source: (source + 0.5).realize())
+        several(copy)
+        least = min(_seconds(lambda copy=copy: several(copy)) / 8 for _ in range(5))  # type: ignore[misc]
+        if least > COPY_SECONDS or count == LARGEST_COPY:
+            return 2 * 4 * count / least
+        count *= 16
 
 
 def reset_peak_memory() -> None:
     """Begin to count the peak anew, where the system can (Linux)."""
+    get_device(default_device()).reset_memory_peak()
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory() -> int:
-    """The most bytes this process had resident, mapped files included."""
+    """The most bytes this process had resident, mapped files included; of a GPU, the most in use on it."""
+    device = get_device(default_device())
+    if device.target.has_blocks:
+        return device.memory_peak
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
