@@ -18,7 +18,7 @@ from minigrad.codegen.opts import Carry, Opt, Split, Thread, Vector
 from minigrad.codegen.pipeline import apply_opts, lower_kernel
 from minigrad.codegen.place import Bound, Place
 from minigrad.codegen.simplify import simplify
-from minigrad.dtype import DType, dtypes
+from minigrad.dtype import DType, dtypes, round_bfloat16
 from minigrad.renderer.cuda import render
 from minigrad.runtime.device import Buffer, get_device
 from minigrad.runtime.interpreter import evaluate_kernel
@@ -412,8 +412,8 @@ def staged(ast: UOp, *opts: Opt, level: tuple[str, ...] = LEVEL) -> str:
 
 
 def test_what_is_filled_ahead_is_an_input_as_it_is_in_a_loop_of_a_sum() -> None:
-    halves = (cast(param(s, 64, 64, dtype=dtypes.float16), dtypes.float32) for s in (1, 2))
-    assert "p1 is not copied as it is" in staged(store(matmul(*halves)))
+    scores = store(cuda_cases.attention(*(param(slot, 2, 32, 16) for slot in (1, 2, 3))))
+    assert "v3 is not copied as it is" in refused(scores, Place("v3", ("o0", "o1"), shared=True, stages=2))
     assert "no loop of a reduce fills it" in staged(SQUARE, level=("o0",))
     with pytest.raises(ValueError, match="of a target that copies on its own"):
         lower_kernel(SQUARE, replace(TARGET, features=frozenset()), [Split("r0", 16), Place("p1", LEVEL, shared=True,
@@ -482,3 +482,23 @@ def test_products_copy_the_next_tiles_ahead_and_read_without_many_conflicts(tf32
     np.testing.assert_allclose(got[..., 0], x @ y.T, atol=2e-2 if tf32 else 1e-4)
     counts = get_device("CUDA_EMULATED").counts
     assert counts.passes < 1.4 * counts.least_passes
+
+
+@pytest.mark.parametrize("dtype", [dtypes.bfloat16, dtypes.float16], ids=lambda dtype: dtype.name)
+def test_operands_of_16_bits_are_copied_as_they_are(dtype: DType) -> None:
+    """For matrix instructions; and where each thread widens what it reads, one number at a time is too small a copy."""
+    a, b = (cast(param(slot, 128, 64, dtype=dtype), dtypes.float32) for slot in (1, 2))
+    ast = store(matmul(a, permute(b, (1, 0))))
+    opts = tuple(lower_kernel(ast, TARGET).opts)
+    plain = tuple(lower_kernel(ast, replace(TARGET, matrix=frozenset())).opts)
+    x, y = np.random.default_rng(0).standard_normal((2, 128, 64)).astype(np.float32)
+    arrays = [round_bfloat16(v) if dtype is dtypes.bfloat16 else v.astype(np.float16) for v in (x, y)]
+    for chosen, stages in ((opts, 2), (plain, 1)):
+        assert [o.stages for o in chosen if isinstance(o, Place)] == [stages, stages]
+        spec = Case("case", ast, chosen).spec()
+        assert "unsigned short scratch_p1[" in spec.source
+        (program,) = cuda_cases.compile_emulated([spec])
+        got = cuda_cases.run(program, [np.zeros((128, 128, 1), np.float32), *arrays])[0]
+        np.testing.assert_allclose(got[..., 0], x @ y.T, atol=0.2 if dtype is dtypes.bfloat16 else 2e-2)
+        counts = get_device("CUDA_EMULATED").counts
+        assert stages == 1 or counts.passes < 1.4 * counts.least_passes

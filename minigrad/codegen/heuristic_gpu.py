@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..dtype import dtypes
 from ..helpers import prod
 from ..target import Target
 from ..uops import Ops, UOp
@@ -229,8 +228,8 @@ def _tile_matrix(loops: Loops, target: Target, instruction: str, row: UOp, colum
                  around: list[str], others: list[str]) -> bool:
     """A product by matrix instructions: four warps of 32 rows and 64 columns, both operands' tiles in shared memory."""
     m, n, k = (str(r.arg.name) for r in (row, column, depth))
-    copied = all(u.dtype is dtypes.float32 for u in loads) and target.has("cp.async")   # two stages of half the depth
-    shape = {row: 32 * WARPS, column: 64, depth: 16 if copied else 32}
+    wide = any(u.dtype.itemsize == 4 for u in loads)
+    shape = {row: 32 * WARPS, column: 64, depth: 16 if wide and target.has("cp.async") else 32}     # two stages' room
     opts: list[Opt] = [Split(m, shape[row]), Split(f"{m}.1", 32), Split(f"{m}.1.1", 16), Split(n, shape[column]),
                        Split(f"{n}.1", 8), Split(k, shape[depth])]
     fills: list[Opt] = []
@@ -243,7 +242,8 @@ def _tile_matrix(loops: Loops, target: Target, instruction: str, row: UOp, colum
         label, fast = f"p{memory.arg.slot}", max((mine, depth), key=lambda r: axes[r][0])
         slow = depth if fast is mine else mine
         # a fragment's numbers lie in different banks: 8 rows of 4 depths each, or 4 depths of 8 rows each
-        opts.append(Place(label, (*around, f"{k}.0"), shared=True, pad=4 if fast is depth else 8))
+        pad = 4 if fast is depth and u.dtype.itemsize == 4 else 8
+        opts.append(Place(label, (*around, f"{k}.0"), shared=True, pad=pad))
         x, y = f"{label}_{axes[fast][0]}", f"{label}_{axes[slow][0]}"
         fills += [Split(x, VECTOR), Split(f"{x}.0", 4), Local(f"{x}.0.1", 0), Vector(f"{x}.1"), Upcast(f"{x}.0.0"),
                   Split(y, 8), Local(f"{y}.1", 1), Split(f"{y}.0", WARPS), Local(f"{y}.0.1", 2)]

@@ -9,13 +9,14 @@ dimensions 1 and 0 of its block,
     right   the same depths, column g
 
 (PTX ISA, "Matrix fragments for mma.m16n8k8", "... mma.m16n8k16".) The operands are float32 in the nest, but have to be
-what the instruction multiplies exactly: rounded by TF32, or widened from 16 bits.
+what the instruction multiplies exactly: rounded by TF32, or widened from 16 bits. The instruction takes the latter as
+they were.
 """
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..dtype import dtypes
+from ..dtype import dtypes, to_dtype
 from ..target import Target
 from ..uops import Ops, UOp
 from ..uops.uop import alu, index_const
@@ -85,7 +86,7 @@ class Matrix(Opt):
                 return u
             found = operands(u, row, column, self.instruction)
             assert found is not None
-            left, right = found
+            left, right = (_narrow(x, self.instruction) for x in found)
             fragments = [nest.substitute(left, {row: group + 8 * h, depth: k})
                          for h, k in _left(self.instruction, member)]
             fragments += [nest.substitute(right, {column: group, depth: k}) for k in _right(self.instruction, member)]
@@ -131,6 +132,17 @@ def operands(d: UOp, row: UOp, column: UOp, instruction: str) -> tuple[UOp, UOp]
     for c in conditions:
         left, right = (alu(Ops.WHERE, c, x, UOp.const(x.dtype, 0)) for x in (left, right))
     return left, right
+
+
+def _narrow(u: UOp, instruction: str) -> UOp:
+    """An operand as the instruction takes it."""
+    u = bare(u)
+    if instruction == "tf32":
+        return u
+    if u.op is Ops.WHERE:
+        return alu(Ops.WHERE, u.src[0], *(_narrow(x, instruction) for x in u.src[1:]))
+    dtype = to_dtype(instruction)
+    return UOp.const(dtype, u.arg) if u.op is Ops.CONST else u.cast(dtype)
 
 
 def _is_exact(u: UOp, instruction: str) -> bool:

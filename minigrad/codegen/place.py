@@ -78,7 +78,7 @@ class Place(Opt):
         if node is None:
             return f"there is no value {self.value}"
         order = nest.order(loops.root)
-        uses = _uses(order, self.value, node)
+        uses = _uses(order, self.value, node, self.shared)
         if self.along:
             uses = [u for u in uses if any(r.arg.name == self.along for i in _indices_of(u) for r in nest.free(i))]
         if not uses:
@@ -127,7 +127,7 @@ class Place(Opt):
             a for a in range(len(shape)) if extents[a] is not index_const(1)
         }:
             return "the layout does not name every axis"
-        dtype = uses[0].dtype if node.op is not Ops.PARAM else accumulator(node.dtype)
+        dtype = uses[0].dtype
         return _Plan(node, tuple(uses), tuple(level), tuple(base), tuple(extents), dtype)
 
     def apply(self, loops: Loops) -> None:
@@ -141,6 +141,8 @@ class Place(Opt):
         value = nest.substitute(loops.lowering.lower(plan.node, clean), at)
         if value.op is Ops.VALUE:
             value = value.src[0]
+        if value.dtype is not plan.dtype:       # an input, widened
+            value = value.src[0]
         # a block's memory is small: gates, which cost a GPU little, rather than padding
         extents = tuple(max(1, bounds(extent)[1]) for extent in plan.extents) if self.shared else ()
         arg = ScratchArg(self.label, self.layout, self.shared, shape=extents, pad=self.pad, stages=self.stages)
@@ -153,7 +155,7 @@ class Place(Opt):
             local = [add_scaled(i, b, -1) for i, b in zip(_indices_of(use), plan.base)]
             mapping[use] = nest.load(scratch, local, (fill,))
         for guard in nest.order(loops.root) if plan.node.op is Ops.PARAM else ():
-            if guard.op is Ops.WHERE and any(use in plan.uses for use in own_loads(guard)):
+            if guard.op is Ops.WHERE and any({use, *use.src} & set(plan.uses) for use in own_loads(guard)):
                 mapping[guard] = nest.substitute(guard.src[1], mapping)
         loops.root = nest.substitute(loops.root, mapping)
 
@@ -186,12 +188,15 @@ def own_loads(guard: UOp) -> list[UOp]:
     return found
 
 
-def _uses(order: Sequence[UOp], name: str, node: UOp) -> list[UOp]:
-    """The VALUE nodes of a name; of an input its loads, where 16-bit floats are widened after the load."""
+def _uses(order: Sequence[UOp], name: str, node: UOp, narrow: bool) -> list[UOp]:
+    """The VALUE nodes of a name; of an input its loads, or where 16-bit floats are widened after the load.
+
+    `narrow`: they lie in scratch as they are, and each use widens them: shared memory is small, and threads are many.
+    """
     if node.op is not Ops.PARAM:
         return [u for u in order if u.op is Ops.VALUE and u.arg == name]
     loads = [u for u in order if u.op is Ops.LOAD and u.src[0] is node]
-    if accumulator(node.dtype) is node.dtype:
+    if narrow or accumulator(node.dtype) is node.dtype:
         return loads
     return [u for u in order if u.op is Ops.CAST and u.src[0] in loads]
 

@@ -62,13 +62,13 @@ TF32 = c.TF32.replace("  u.bits = ", """#ifdef __CUDA_ARCH__
   u.bits = """).replace("  return", "#endif\n  return")
 
 
-def _matrix(name: str, left: int, right: int, shape: str, pack: str) -> str:
-    """mma.sync with its operands as floats: `left` and `right` of them a thread, which `pack` puts into registers."""
+def _matrix(name: str, left: int, right: int, shape: str, widen: str) -> str:
+    """mma.sync with `left` and `right` numbers a thread, those of 16 bits as pairs; `widen` is for the emulator."""
     a, b = [f"a{i}" for i in range(left)], [f"b{i}" for i in range(right)]
-    if pack:
+    if widen:
         pairs = zip([*a[::2], *b[::2]], [*a[1::2], *b[1::2]])
-        packed = [f"  unsigned {x};\n  asm(\"{pack} %0, %1, %2;\" : \"=r\"({x}) : \"f\"({high}), \"f\"({low}));"
-                  for x, (low, high) in ((f"r{i}", pair) for i, pair in enumerate(pairs))]
+        packed = [f"  unsigned r{i};\n  asm(\"mov.b32 %0, {{%1, %2}};\" : \"=r\"(r{i}) : \"h\"({low}), \"h\"({high}));"
+                  for i, (low, high) in enumerate(pairs)]
     else:
         packed = [f"  unsigned r{i} = __float_as_uint({x});" for i, x in enumerate([*a, *b])]
     lefts = len(packed) * 2 // 3
@@ -77,19 +77,21 @@ def _matrix(name: str, left: int, right: int, shape: str, pack: str) -> str:
                                                               numbers[:4]))
     sums = ", ".join(f"\"+f\"(d.{x})" for x in "xyzw")
     registers = ", ".join(f"\"r\"(r{i})" for i in range(len(packed)))
+    kind = "unsigned short" if widen else "float"
+    wide_a, wide_b = (", ".join(f"{widen}({x})" if widen else x for x in numbers) for numbers in (a, b))
     return "\n".join([
-        f"{DEVICE} void mg_matrix_{name}(float4 &d, {', '.join(f'float {x}' for x in (*a, *b))}) {{",
+        f"{DEVICE} void mg_matrix_{name}(float4 &d, {', '.join(f'{kind} {x}' for x in (*a, *b))}) {{",
         "#ifdef __CUDA_ARCH__", *packed,
         f"  asm volatile(\"mma.sync.aligned.{shape} {groups};\" : {sums} : {registers});",
         "#else",
-        f"  const float a[] = {{{', '.join(a)}}}, b[] = {{{', '.join(b)}}};",
+        f"  const float a[] = {{{wide_a}}}, b[] = {{{wide_b}}};",
         f"  emulated_matrix_{name}((float *)&d, a, b);", "#endif", "}"])
 
 
 MATRICES = {
     "tf32": _matrix("tf32", 4, 2, "m16n8k8.row.col.f32.tf32.tf32.f32", ""),
-    "bfloat16": _matrix("bfloat16", 8, 4, "m16n8k16.row.col.f32.bf16.bf16.f32", "cvt.rn.bf16x2.f32"),
-    "float16": _matrix("float16", 8, 4, "m16n8k16.row.col.f32.f16.f16.f32", "cvt.rn.f16x2.f32")}
+    "bfloat16": _matrix("bfloat16", 8, 4, "m16n8k16.row.col.f32.bf16.bf16.f32", "mg_bf16_to_f32"),
+    "float16": _matrix("float16", 8, 4, "m16n8k16.row.col.f32.f16.f16.f32", "mg_f16_to_f32")}
 
 
 COPY = """{device} void mg_copy_{size}(void *to, const void *from, int valid) {{

@@ -97,6 +97,8 @@ class GPURenderer(CStyle):
 
     def statement(self, u: UOp) -> None:
         if u.op is Ops.MATRIX:
+            for _, text in (self.conversions[key] for key in self.conversions if key == (u.arg, "float32")):
+                self.need(text)
             self.need(self.matrices[u.arg])
             self.write(f"mg_matrix_{u.arg}({', '.join(self.lookup(s) for s in u.src)});")
             return
@@ -154,6 +156,10 @@ class GPURenderer(CStyle):
         head = "" if gate.op is Ops.CONST else f"if ({self.condition(gate)}) "
         valid_text = "1" if valid.op is Ops.CONST else self.condition(valid)
         self.write(f"{head}mg_copy_{size}(&{self.element(u.src[0])}, &{self.element(u.src[1])}, {valid_text});")
+
+    def constant(self, value: int | float | bool, dtype: DType) -> str:
+        """A zero of 16 bits is one of their bits, too."""
+        return "0" if dtype.kind == "f" and dtype.itemsize == 2 and not value else super().constant(value, dtype)
 
     def splat(self, text: str, dtype: DType) -> str:
         return text if dtype.count == 1 else self.make(dtype, [text] * dtype.count)
