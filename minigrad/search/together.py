@@ -6,10 +6,11 @@ times of the two compare, round by round. Every launch has memory of its own whi
 """
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from ..runtime.device import Buffer, Device, Launch, Program
+from ..runtime.device import Buffer, Device, GraphRunner, Launch, Program
 from ..uops import UOp
 from .trial import contents, params_of, trials_of
 
@@ -41,11 +42,19 @@ def ratios(device: Device, kernels: Sequence[UOp], ours: Mapping[UOp, Program], 
     variables = {name: value for ast in kernels for name, value in trials_of(ast)[0].variables.items()}
     graphs = [device.graph([Launch(programs[ast], buffers) for ast, buffers in zip(kernels, memory)])
               for programs in (ours, theirs)]
-    once = max(graph.run(variables) + graph.run(variables) for graph in graphs)
+    once = max(_seconds(device, graph, variables) + _seconds(device, graph, variables) for graph in graphs)
     found = []
     for turn in range(max(ROUNDS[0], min(ROUNDS[1], int(SECONDS / once)))):
         seconds = [0.0, 0.0]
         for number in (turn % 2, 1 - turn % 2):
-            seconds[number] = graphs[number].run(variables)
+            seconds[number] = _seconds(device, graphs[number], variables)
         found.append(seconds[0] / seconds[1])
     return found
+
+
+def _seconds(device: Device, graph: GraphRunner, variables: Mapping[str, int]) -> float:
+    """Of one run; launches that a device has only started are waited for."""
+    began = time.perf_counter()
+    seconds = graph.run(variables)
+    device.synchronize()
+    return seconds or time.perf_counter() - began
