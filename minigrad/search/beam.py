@@ -44,6 +44,7 @@ DUEL = 15, 41               # rounds of the comparison that decides, at least an
 DUEL_SECONDS = 0.5          # for the heuristic's kernel alone, where that is enough for so many rounds
 WINS = 0.75                 # of these rounds that a challenger has to win
 LAST = 0.1                  # of the time that is left for the winners together
+TOGETHER = 0.99             # of the time of the schedule with the heuristic's kernels: less is not worth the doubt
 DRAW = BATCH                # steps away from one candidate in one round
 EXPAND = 0.3                # seconds for taking steps in one round, or as many as its measuring took
 SHARE = 0.5                 # of the time left that the kernels of one schedule may take: others will come
@@ -287,7 +288,7 @@ def _together(kernels: Sequence[tuple[UOp, str]], found: Sequence[Search]) -> No
         heuristic, searched = dict(zip(ours, programs[::2])), dict(zip(ours, programs[1::2]))
         while winners:
             rounds = ratios(device, order, searched, heuristic)
-            if statistics.median(rounds) < 1 and sum(r < 1 for r in rounds) >= WINS * len(rounds):
+            if statistics.median(rounds) < TOGETHER and sum(r < 1 for r in rounds) >= WINS * len(rounds):
                 break
             for one in winners[:-(-len(winners) // 2)]:
                 one.give_up()
