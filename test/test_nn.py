@@ -1,6 +1,7 @@
 """Layers and optimizers against their formulas in numpy; training reaches where it should."""
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -136,3 +137,41 @@ def test_half_precision_parameters_have_float32_moments() -> None:
     assert w.dtype.name == "bfloat16" and optimizer.first[0].dtype.name == "float32"
     np.testing.assert_allclose(w.numpy(), [0.9, 1.9], atol=0.01)
     assert math.isfinite(w.sum().item())
+
+
+def test_frozen_parameters_stay() -> None:
+    body, head = nn.Linear(3, 4), nn.Linear(4, 2)
+    for p in nn.state.get_parameters(body):
+        p.requires_grad = False
+    before = [p.numpy() for p in nn.state.get_parameters([body, head])]
+    optimizer = nn.optim.AdamW(nn.state.get_parameters([body, head]), lr=0.1)
+    head(body(Tensor.ones(5, 3)).relu()).square().mean().backward()
+    optimizer.step()
+    after = nn.state.get_parameters([body, head])
+    assert [bool((p.numpy() == old).all()) for p, old in zip(after, before)] == [True, True, False, False]
+    with pytest.raises(ValueError, match="no parameters"):
+        nn.optim.SGD(nn.state.get_parameters(body))
+    plain = [Tensor.uniform(2), Tensor.randn(2), copy.deepcopy(Tensor.ones(2))]  # of which nobody said anything
+    assert all(p is q for p, q in zip(nn.optim.SGD(plain).params, plain, strict=True))
+    assert copy.deepcopy(body.weight).is_frozen
+
+
+def test_a_group_of_optimizers_steps_each_with_its_own_options() -> None:
+    starts = [np.arange(1, 4, dtype=np.float32), np.full(2, 2, np.float32)]
+    alone, together = ([Tensor(s, requires_grad=True) for s in starts] for _ in range(2))
+    optimizers = [nn.optim.AdamW([alone[0]], lr=0.1, weight_decay=0.5), nn.optim.SGD([alone[1]], lr=0.2)]
+    group = nn.optim.OptimizerGroup(nn.optim.AdamW([together[0]], lr=0.1, weight_decay=0.5),
+                                    nn.optim.SGD([together[1]], lr=0.2))
+    for _ in range(2):
+        for optimizer, p in zip(optimizers, alone):
+            optimizer.zero_grad()
+            (p * p).sum().backward()
+            optimizer.step()
+        group.zero_grad()
+        sum((p * p).sum() for p in together).backward()  # type: ignore[union-attr]
+        group.step()
+    for p, q in zip(alone, together):
+        np.testing.assert_allclose(q.numpy(), p.numpy(), rtol=1e-6)
+    group.zero_grad()
+    with pytest.raises(RuntimeError, match="AdamW, SGD.step: no parameter has a gradient"):
+        group.step()

@@ -577,3 +577,25 @@ def test_one_key_head_serves_all_query_heads() -> None:
     np.testing.assert_allclose(q.scaled_dot_product_attention(k, k, is_causal=True).numpy(), shared.numpy(), rtol=1e-5)
     with pytest.raises(ValueError, match="enable_gqa=False"):
         q.scaled_dot_product_attention(k.expand(2, 2, 3, 4), k.expand(2, 2, 3, 4))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int32", "uint8"])
+def test_sorted_elements_and_their_places(dtype: str) -> None:
+    x = np.array([[3, 1, 2, 3, 0], [5, 5, 1, 0, 5]], np.float32)
+    t = Tensor(x).cast(dtype)
+    for axis in (0, 1, -1):
+        values, order = t.sort(axis)
+        np.testing.assert_array_equal(values.numpy(), np.sort(x, axis))
+        np.testing.assert_array_equal(order.numpy(), np.argsort(x, axis, kind="stable"))
+        np.testing.assert_array_equal(t.argsort(axis, descending=True).numpy(), np.argsort(-x, axis, kind="stable"))
+    values, order = t.topk(2)
+    assert values.tolist() == [[3, 3], [5, 5]] and order.tolist() == [[0, 3], [0, 1]]
+    assert t.topk(1, dim=0, largest=False)[0].tolist() == [[3, 1, 1, 0, 0]]
+    with pytest.raises(ValueError, match=r"topk: 6 elements of axis 1 of shape \(2, 5\)"):
+        t.topk(6)
+
+
+def test_gradients_go_to_the_places_that_sorted_elements_had() -> None:
+    x = Tensor([2.0, math.nan, 1.0], requires_grad=True)
+    (x.sort()[0] * Tensor([1.0, 10.0, 100.0])).sum().backward()
+    assert x.grad.tolist() == [10, 100, 1] and x.sort(descending=True)[1].tolist() == [1, 0, 2]

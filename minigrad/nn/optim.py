@@ -14,17 +14,20 @@ from ..tensor import Tensor, no_grad
 
 
 class Optimizer:
-    """What all share: the parameters, each once, and the learning rate."""
+    """What all share: the parameters, each once, without those that were told to require no gradients, and the learning
+    rate.
+    """
 
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
         self.params = list({id(p): p for p in params}.values())
-        if not self.params:
+        if all(isinstance(p, Tensor) and p.is_frozen for p in self.params):
             raise ValueError(f"{type(self).__name__}: no parameters")
         wrong = next((p for p in self.params if not isinstance(p, Tensor) or not p.dtype.is_float), None)
         if wrong is not None:
             raise TypeError(f"{type(self).__name__}: parameters are float tensors, got {wrong!r}")
         if lr < 0:
             raise ValueError(f"{type(self).__name__}: learning rate {lr!r} is negative")
+        self.params = [p for p in self.params if not p.is_frozen]
         for p in self.params:
             p.requires_grad = True
         self.device = self.params[0].device
@@ -41,12 +44,7 @@ class Optimizer:
 
     def step(self) -> None:
         """Change the parameters that have a gradient; others stay."""
-        active = [p for p in self.params if p.grad is not None]
-        if not active:
-            raise RuntimeError(f"{type(self).__name__}.step: no parameter has a gradient: call backward() first")
-        with no_grad():
-            changed = self._update(active)
-            changed[0].realize(*changed[1:])
+        OptimizerGroup(self).step()
 
     def _update(self, params: Sequence[Tensor]) -> list[Tensor]:
         """Assigns new values; the tensors that changed."""
@@ -63,6 +61,28 @@ class Optimizer:
     def _moved(p: Tensor, step: Tensor) -> Tensor:
         """p - step, in p's dtype."""
         return p.assign((p.detach() - step).cast(p.dtype))
+
+
+class OptimizerGroup:
+    """Optimizers that step together, in one schedule: parameters with options of their own."""
+
+    def __init__(self, *optimizers: Optimizer) -> None:
+        self.optimizers = optimizers
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+
+    def step(self) -> None:
+        """Change the parameters that have a gradient; others stay."""
+        active = [(o, [p for p in o.params if p.grad is not None]) for o in self.optimizers]
+        if not any(params for _, params in active):
+            names = ", ".join(type(o).__name__ for o in self.optimizers)
+            raise RuntimeError(f"{names}.step: no parameter has a gradient: call backward() first")
+        with no_grad():
+            changed = [t for optimizer, params in active if params for t in optimizer._update(params)]
+            changed[0].realize(*changed[1:])
 
 
 class SGD(Optimizer):

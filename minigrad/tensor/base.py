@@ -243,8 +243,11 @@ class Base:
 
     @requires_grad.setter
     def requires_grad(self, value: bool | None) -> None:
-        """Makes a tensor a leaf, or a leaf an ordinary tensor. RuntimeError for results of tracked tensors."""
+        """Makes a tensor a leaf, or a leaf an ordinary tensor; one of which this was said is left alone by optimizers.
+        RuntimeError for results of tracked tensors.
+        """
         if bool(value) == self.requires_grad:
+            self._requires_grad = value if self._requires_grad is None else self._requires_grad
             return
         if value:
             if not self.dtype.is_float:
@@ -256,10 +259,15 @@ class Base:
             raise RuntimeError("requires_grad: only leaves can stop to require gradients; use detach() for results")
         else:
             self._node = self.uop
-        self._requires_grad = True if value else None
+        self._requires_grad = True if value else value
 
-    def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Set `requires_grad`; returns itself."""
+    @property
+    def is_frozen(self) -> bool:
+        """Whether somebody said that this tensor requires no gradients."""
+        return self._requires_grad is False
+
+    def requires_grad_(self, requires_grad: bool | None = True) -> Self:
+        """Set `requires_grad` (None: as it is by default); returns itself."""
         self.requires_grad = requires_grad
         return self
 

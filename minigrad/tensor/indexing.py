@@ -380,6 +380,36 @@ class Indexing(Creation):
         """The indices of elements that are not 0, one row each, int64: computed at once."""
         return type(self)(np.argwhere(self._array()), device=self.device)
 
+    def argsort(self, dim: int = -1, descending: bool = False) -> Self:
+        """The positions along an axis in the order of their elements, equal ones as they stand, NaN as the largest;
+        int64, computed at once.
+        """
+        axis = self._axis(dim, "argsort")
+        if not self.ndim:
+            return self.reshape(1).argsort().reshape(())
+        x = self.detach()
+        array = (x.cast(dtypes.float32) if x.dtype is dtypes.bfloat16 else x)._array()
+        if descending:
+            order = array.shape[axis] - 1 - np.flip(np.argsort(np.flip(array, axis), axis, kind="stable"), axis)
+        else:
+            order = np.argsort(array, axis, kind="stable")
+        return type(self)(order, device=self.device)
+
+    def sort(self, dim: int = -1, descending: bool = False) -> tuple[Self, Self]:
+        """The elements along an axis in order, and where they stood (`argsort`)."""
+        order = self.argsort(dim, descending)
+        return self.gather(dim, order), order
+
+    def topk(self, k: int, dim: int = -1, largest: bool = True) -> tuple[Self, Self]:
+        """The k largest (or smallest) elements along an axis in order, and where they stood. ValueError if there are
+        fewer.
+        """
+        axis = self._axis(dim, "topk")
+        if not self.ndim or not 0 <= k <= self.shape[axis]:
+            raise ValueError(f"topk: {k} elements of axis {axis} of shape {self.shape}")
+        order = self.argsort(dim, largest)._part(axis, 0, k)
+        return self.gather(dim, order), order
+
     def _array(self) -> np.ndarray[Any, Any]:
         """The values as an array. Defined where values leave for Python."""
         raise NotImplementedError

@@ -121,7 +121,7 @@ class Random(Linalg):
         result = cls.rand(*shape, device=device, dtype=wide) * (high - low) + low
         result = result.cast(target) if target.is_float else result
         result = (result >= high).where(low, result)  # rounding may have made it high
-        return (result if target.is_float else result.floor().cast(target)).requires_grad_(bool(requires_grad))
+        return (result if target.is_float else result.floor().cast(target)).requires_grad_(requires_grad)
 
     @classmethod
     def randn(cls, *shape: Any, dtype: Any = None, device: str | None = None,
@@ -132,14 +132,14 @@ class Random(Linalg):
         first, second = cls._random_words(sizes(shape, "randn"), name)
         u, v = cls._wrap(_uniform(first, first, wide, 32), name), cls._wrap(_uniform(second, second, wide, 32), name)
         result = ((1 - u).log() * -2).sqrt() * (v * (2 * math.pi)).cos()
-        return result.cast(target).requires_grad_(bool(requires_grad))
+        return result.cast(target).requires_grad_(requires_grad)
 
     @classmethod
     def normal(cls, *shape: Any, mean: float = 0.0, std: float = 1.0, dtype: Any = None, device: str | None = None,
                requires_grad: bool | None = None) -> Self:
         """Normal numbers."""
         result = cls.randn(*shape, dtype=dtype, device=device) * std + mean
-        return result.requires_grad_(bool(requires_grad))
+        return result.requires_grad_(requires_grad)
 
     @classmethod
     def randint(cls, *shape: Any, low: int = 0, high: int = 10, dtype: Any = None, device: str | None = None) -> Self:

@@ -179,7 +179,7 @@ class Tensor(Functional):
         with no_grad():
             copy = self.detach().clone()
         copy._storage = None
-        copy.requires_grad = self.requires_grad
+        copy.requires_grad = self._requires_grad
         memo[id(self)] = copy
         return copy
 
