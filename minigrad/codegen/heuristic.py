@@ -17,7 +17,7 @@ from .nest import extent, parts
 from .opts import Fuse, Merge, Thread
 from .placement import place_values
 from .prefetch import prefetch_rows
-from .tiles import attempt, loads_of, tile_nests
+from .tiles import attempt, tile_nests
 
 LEAST_WORK = 4096  # evaluations of a kernel's innermost values below which a second thread does not pay
 
@@ -54,13 +54,13 @@ def fuse_products(loops: Loops, target: Target) -> None:
     """Products that share an operand, of which every operand serves several outputs, share their loops: one tile."""
     found: dict[tuple[int, ...], list[UOp]] = {}
     for d in nest.order(loops.root):
-        if d.op is Ops.REDUCE and all(nest.free(d) - nest.free(u) for u in loads_of(d)):
+        if d.op is Ops.REDUCE and all(nest.free(d) - nest.free(u) for u in nest.reads(d)):
             found.setdefault(tuple(extent(r) for r in parts(d)[1]), []).append(d)
     for first, *others in found.values():
         for other in others:
             pairs = list(zip(parts(first)[1], parts(other)[1]))
-            loads = {nest.substitute(u, {b: a for a, b in pairs}) for u in loads_of(other)}
-            if not loads.isdisjoint(loads_of(first)):
+            loads = {nest.substitute(u, {b: a for a, b in pairs}) for u in nest.reads(other)}
+            if not loads.isdisjoint(nest.reads(first)):
                 for a, b in pairs:
                     attempt(loops, Fuse(a.arg.name, b.arg.name), target)
 

@@ -15,8 +15,9 @@ the data it mentions stands in the list before.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import NamedTuple
 
 from ..dtype import DType, dtypes
@@ -30,6 +31,7 @@ from .gates import gate_loads
 from .lower import Loops, reduce_identity
 from .nest import is_closer, parts
 from .opts import bare, flatten
+from .place import conjunction
 from .stages import stage_copies
 
 EVERY_LANE = 1 << 10    # more than a vector has
@@ -74,8 +76,7 @@ class Linear:
 def linearize(loops: Loops) -> Linear:
     walk = _Walk(loops)
     top = Block()
-    for statement in [loops.root]:
-        walk.emit(statement, [top])
+    walk.emit(loops.root, [top])
     ops = [*walk.specials, *_flatten_blocks(top)]
     if walk.specials:
         ops = stage_copies(gate_loads(ops), {m: stage_size(m, place.dims) for m, place in walk.scratch.items()})
@@ -103,28 +104,26 @@ class _Walk:
         self.loops = loops
         self.serial = 0
         order = toposort(loops.root)
-        self.groups: dict[tuple[UOp, ...], list[UOp]] = {}
+        self.groups: dict[tuple[UOp, ...], list[UOp]] = {}      # closers by the loops that they open
+        self.bit: dict[UOp, int] = {}                           # of each closer
         self.reach = self._closers_below(order)
         self.scratch, self.workspace = _lay_out_scratch(order)
         self.specials = _specials(loops, order)
         self.place_of = {u.src[0]: u.arg for u in self.specials}
 
     def _closers_below(self, order: list[UOp]) -> dict[UOp, int]:
-        """For each node, which closers are below it, as bits; closers are grouped by the loops they open."""
+        """For each node, which closers are below it, as bits."""
         reach: dict[UOp, int] = {}
-        count = 0
         for u in order:
             mask = 0
             for s in u.src:
                 mask |= reach[s]
             if is_closer(u):
-                mask |= 1 << count
-                count += 1
-                key = loop_ranges(u)
-                if key:
+                self.bit[u] = 1 << len(self.bit)
+                mask |= self.bit[u]
+                if key := loop_ranges(u):
                     self.groups.setdefault(key, []).append(u)
             reach[u] = mask
-        self.bit = {u: 1 << i for i, u in enumerate(u for u in order if is_closer(u))}
         return reach
 
     def number(self) -> int:
@@ -142,9 +141,8 @@ class _Walk:
                 depth = i
                 needed.discard(block.loop)
         if needed:
-            raise RuntimeError(
-                f"linearize: {node!r} depends on {sorted(r.arg.name for r in needed)}, which are not open"
-            )
+            names = sorted(r.arg.name for r in needed)
+            raise RuntimeError(f"linearize: {node!r} depends on {names}, which are not open")
         return depth
 
     def find(self, node: UOp, path: list[Block]) -> UOp | None:
@@ -186,8 +184,6 @@ class _Walk:
             zero = UOp.const(node.dtype.scalar, 0)
             value = self.append(UOp(Ops.ACCUMULATOR, node.dtype, (zero,), self.number()), path)
             self.emit_matrix(node, value, path)
-        elif nest.lanes(node) and not all(self.renders_as_vector(s) for s in node.src):
-            value = self.by_lane(node, path)
         else:
             value = self.emit_elementwise(node, path)
         path[depth].values[node] = value
@@ -198,9 +194,6 @@ class _Walk:
         return op
 
     # ---- values
-
-    def renders_as_vector(self, source: UOp) -> bool:
-        return True
 
     def emit_elementwise(self, node: UOp, path: list[Block]) -> UOp:
         if node.op not in ELEMENTWISE:
@@ -216,39 +209,31 @@ class _Walk:
     def index_as_data(self, node: UOp, path: list[Block]) -> UOp:
         """A cast of an index: per lane a base plus multiples of the lane's number."""
         index = node.src[0]
-        found = nest.lanes(index)
-        if not found:
-            self.emit_data_of(index, path)
-            return self.append(UOp(Ops.CAST, node.dtype, (self.resolve(index, path),)), path)
-        (lane,) = found
-        size = lane.src[1].arg
-        step = linear(index)[1].get(lane, 0)
-        rest = add_scaled(index, lane, -step)
-        if lane in nest.free(rest):
-            return self.by_lane(node, path)
-        self.emit_data_of(rest, path)
-        base = self.append(UOp(Ops.CAST, node.dtype, (self.resolve(rest, path),)), path)
-        return self.append(UOp(Ops.LANES, node.dtype.vec(size), (base, UOp.const(node.dtype, step))), path)
+        for lane in nest.lanes(index):
+            return self.index_lanes(index, lane, node.dtype, path) or self.by_lane(node, path)
+        return self.append(UOp(Ops.CAST, node.dtype, (self.resolve(index, path),)), path)
+
+    def index_lanes(self, index: UOp, lane: UOp, dtype: DType, path: list[Block]) -> UOp | None:
+        """An index of all lanes as data; None where they are not evenly apart."""
+        step, rest = _stride(index, lane)
+        if step is None:
+            return None
+        base = self.append(UOp(Ops.CAST, dtype, (self.resolve(rest, path),)), path)
+        return self.append(UOp(Ops.LANES, dtype.vec(lane.src[1].arg), (base, UOp.const(dtype, step))), path)
 
     def index_value(self, node: UOp, path: list[Block]) -> UOp:
         """A condition on indices (a mask where it depends on a lane), or an index used as such."""
         if node.dtype is dtypes.index:
-            self.emit_data_of(node, path)
             return self.resolve(node, path)
         found = nest.lanes(node)
         if not found:
-            self.emit_data_of(node, path)
             return self.append(UOp(Ops.CAST, dtypes.bool, (self.resolve(node, path),)), path)
-        (lane,) = found
         if node.op is Ops.CMPLT:
-            step = linear(node.src[0])[1].get(lane, 0)
-            rest = add_scaled(node.src[0], lane, -step)
-            if step and lane not in nest.free(rest):
-                self.emit_data_of(rest, path)
-                wide = dtypes.int32 if max(map(abs, bounds(node.src[0]))) < 1 << 31 else dtypes.int64
-                base = self.append(UOp(Ops.CAST, wide, (self.resolve(rest, path),)), path)
-                lanes = self.append(UOp(Ops.LANES, wide.vec(lane.src[1].arg), (base, UOp.const(wide, step))), path)
-                return self.append(UOp(Ops.CMPLT, dtypes.bool.vec(lane.src[1].arg), (lanes, UOp.const(wide, 0))), path)
+            wide = dtypes.int32 if max(map(abs, bounds(node.src[0]))) < 1 << 31 else dtypes.int64
+            lanes = self.index_lanes(node.src[0], found[0], wide, path)
+            if lanes is not None:
+                zero = UOp.const(wide, 0)
+                return self.append(UOp(Ops.CMPLT, dtypes.bool.vec(lanes.dtype.count), (lanes, zero)), path)
         if node.op in (Ops.AND, Ops.OR, Ops.NOT):
             return self.emit_elementwise(node, path)
         return self.by_lane(node, path)
@@ -257,31 +242,26 @@ class _Walk:
         """A vector put together from scalars: right for anything that depends on a lane."""
         (lane,) = nest.lanes(node)
         size = lane.src[1].arg
-        scalars = tuple(self.emit(nest.substitute(node, {lane: index_const(i)}), path) for i in range(size))
-        return self.append(UOp(Ops.BROADCAST, node.dtype.vec(size), scalars), path)
+        return self.vector([self.emit(_at_lane(node, lane, i), path) for i in range(size)], path)
+
+    def vector(self, scalars: Sequence[UOp], path: list[Block]) -> UOp:
+        return self.append(UOp(Ops.BROADCAST, scalars[0].dtype.vec(len(scalars)), tuple(scalars)), path)
+
+    def widened(self, value: UOp, count: int, path: list[Block]) -> UOp:
+        """A value that does not depend on the lane, in every lane."""
+        return value if value.dtype.count == count else self.vector([value] * count, path)
 
     def horizontal(self, node: UOp, path: list[Block]) -> UOp:
-        value = self.emit(node.src[0], path)
-        if value.dtype.count == 1:  # the value does not depend on the lane
-            size = node.src[1].src[1].arg
-            copies = tuple(value for _ in range(size))
-            value = self.append(UOp(Ops.BROADCAST, node.dtype.vec(size), copies), path)
+        value = self.widened(self.emit(node.src[0], path), node.src[1].src[1].arg, path)
         return self.append(UOp(Ops.HORIZONTAL, node.dtype, (value,), node.arg), path)
 
     # ---- indices
 
-    def emit_data_of(self, index: UOp, path: list[Block]) -> None:
-        """The data that an index expression mentions stands in the list before it is used."""
-        for u in _data_leaves(index):
-            self.emit(u, path)
-
     def resolve(self, index: UOp, path: list[Block]) -> UOp:
-        """The expression with its data replaced by linear values."""
-        leaves = _data_leaves(index)
-        if not leaves:
+        """The expression with its data replaced by linear values, which stand in the list before it is used."""
+        done = {u: self.emit(u, path) for u in _data_leaves(index)}
+        if not done:
             return index
-        mapping = {u: self.emit(u, path) for u in leaves}
-        done: dict[UOp, UOp] = dict(mapping)
         for u in nest.toposort_until(index, lambda u: u in done):
             src = tuple(done[s] for s in u.src)
             # rebuilt as it is: casts of linear values must not fold into other indices
@@ -292,11 +272,8 @@ class _Walk:
 
     def address(self, memory: UOp, indices: tuple[UOp, ...]) -> tuple[UOp, list[UOp]]:
         """(flat address, gates): a gate for every index that is not proved to be inside of its dimension."""
-        gates = []
-        for i, n in zip(indices, memory.arg.shape):
-            for condition in (i.ge(0), i.lt(n)):
-                if condition is not TRUE:
-                    gates.append(condition)
+        gates = [condition for i, n in zip(indices, memory.arg.shape) for condition in (i.ge(0), i.lt(n))
+                 if condition is not TRUE]
         if memory.op is Ops.SCRATCH:
             return _scratch_address(memory, indices, self.scratch[memory].dims), gates
         return flatten(indices, memory.arg.shape)[0], gates
@@ -306,27 +283,20 @@ class _Walk:
         for fill in nest.fills_of(node):
             self.emit(fill, path)
         flat, gates = self.address(memory, indices)
-        found = {r for r in nest.free(node) if r.arg.kind == "lane"}
-        if found:
-            (lane,) = found
-            size = lane.src[1].arg
+        for lane in nest.lanes(node):
             step, base = _stride(flat, lane)
-            if step == 1:
-                gate = _lane_gate(gates, lane)
-                if gate is not None:
-                    return self.append_load(memory, base, gate, size, path)
+            gate = _lane_gate(gates, lane) if step == 1 else None
+            if gate is not None:
+                return self.append_load(memory, base, gate, lane.src[1].arg, path)
             if step != 0 or any(lane in nest.free(g) for g in gates):
                 return self.by_lane_load(node, lane, path)
         return self.append_load(memory, flat, Gate(_conjoin(gates)), 1, path)
 
     def by_lane_load(self, node: UOp, lane: UOp, path: list[Block]) -> UOp:
-        scalars = []
-        for i in range(lane.src[1].arg):
-            one = nest.load(
-                nest.access(node)[0], [_at_lane(x, lane, i) for x in nest.access(node)[1]], nest.waits_of(node)
-            )
-            scalars.append(self.emit(one, path))
-        return self.append(UOp(Ops.BROADCAST, node.dtype.vec(len(scalars)), tuple(scalars)), path)
+        memory, indices = nest.access(node)
+        each = [nest.load(memory, [_at_lane(x, lane, i) for x in indices], nest.waits_of(node))
+                for i in range(lane.src[1].arg)]
+        return self.vector([self.emit(one, path) for one in each], path)
 
     def append_load(self, memory: UOp, flat: UOp, gate: Gate, size: int, path: list[Block]) -> UOp:
         index = self.element(memory, flat, gate, path)
@@ -340,17 +310,15 @@ class _Walk:
         if gate.stop is not None or gate.first is not None:
             where.append(gate.stop if gate.stop is not None else index_const(EVERY_LANE))
             where += [gate.first] if gate.first is not None else []
-        for x in where:
-            self.emit_data_of(x, path)
         return UOp(Ops.INDEX, dtypes.index, (memory, *[self.resolve(x, path) for x in where]))
 
     def emit_store(self, node: UOp, path: list[Block]) -> None:
         memory, value, gate = node.src[:3]
         indices = node.src[3:]
         flat, gates = self.address(memory, indices)
-        from_place = _terms(gate)
+        from_place = [g for g in conjunction(gate) if g is not TRUE]
         gates = [g for g in gates if g not in from_place] + from_place + self.once(node, memory)
-        found = [r for r in nest.free(node) if r.arg.kind == "lane"]
+        found = nest.lanes(node)
         if not found:
             condition = _conjoin(gates)
             if condition is not FALSE:
@@ -362,9 +330,7 @@ class _Walk:
         split = _lane_gate(gates, lane) if step == 1 and node.arg != "add" else None
         if split is not None:
             if split.condition is not FALSE:
-                vector = self.emit(value, path)
-                if vector.dtype.count == 1:
-                    vector = self.append(UOp(Ops.BROADCAST, value.dtype.vec(size), (vector,) * size), path)
+                vector = self.widened(self.emit(value, path), size, path)
                 self.append_store(memory, base, split, vector, node.arg, path)
             return
         mode = None if node.arg == "stream" else node.arg
@@ -377,24 +343,17 @@ class _Walk:
                     self.append_store(memory, _at_lane(flat, lane, i), Gate(condition), element, mode, path)
             return
         for i in range(size):
-            one = nest.store(
-                memory,
-                _at_lane(value, lane, i),
-                [_at_lane(x, lane, i) for x in indices],
-                _at_lane(gate, lane, i),
-                mode,
-            )
-            self.emit_store(one, path)
+            own = [_at_lane(x, lane, i) for x in (value, gate, *indices)]
+            self.emit_store(nest.store(memory, own[0], own[2:], own[1], mode), path)
 
     def once(self, node: UOp, memory: UOp) -> list[UOp]:
         """Of the blocks and threads that would all store the same, the first does."""
         if memory.op is Ops.SCRATCH and not memory.arg.shared:
             return []
         spread = {self.place_of[r] for r in nest.free(node) if r in self.place_of}
-        first = {
-            place: r for r, place in reversed(self.place_of.items()) if place.axis == "thread" or memory.op is Ops.PARAM
-        }
-        return [r.lt(1) for place, r in first.items() if place not in spread]
+        first = {place: r for r, place in reversed(self.place_of.items())}
+        return [r.lt(1) for place, r in first.items()
+                if place not in spread and (place.axis == "thread" or memory.op is Ops.PARAM)]
 
     def append_store(self, memory: UOp, flat: UOp, gate: Gate, value: UOp, mode: str | None, path: list[Block]) -> None:
         self.append(UOp(Ops.STORE, dtypes.void, (self.element(memory, flat, gate, path), value), mode), path)
@@ -429,8 +388,8 @@ class _Walk:
                 accumulators[m] = self.append(UOp(Ops.ACCUMULATOR, dtype, (reduce_identity(m),), self.number()), path)
         inner = list(path)
         for r in key:
-            for u in (r.src[0], r.src[1]):
-                self.emit_data_of(u, inner)
+            for u in r.src:
+                self.resolve(u, inner)
             inner.append(Block(r))
         for m in members:
             if m.op is Ops.END:
@@ -447,9 +406,7 @@ class _Walk:
                 masked = _is_masked_sum(m)
                 updates.append((m, [self.emit(s, inner) for s in (m.src[0].src[:2] if masked else m.src[:1])]))
         for m, (*masks, value) in updates:
-            count = accumulators[m].dtype.count
-            if value.dtype.count < count:  # a value that turned out not to depend on the lane
-                value = self.append(UOp(Ops.BROADCAST, value.dtype.vec(count), (value,) * count), inner)
+            value = self.widened(value, accumulators[m].dtype.count, inner)
             for lanes in masks:
                 total = self.append(UOp(Ops.ADD, value.dtype, (accumulators[m], value)), inner)
                 value = self.append(UOp(Ops.WHERE, value.dtype, (lanes, total, accumulators[m])), inner)
@@ -488,9 +445,8 @@ def _specials(loops: Loops, order: list[UOp]) -> list[UOp]:
     """The ranges that are a block's or a thread's index."""
     axes = {"global": "block", "local": "thread"}
     found = [u for u in order if u.op is Ops.RANGE and u.arg.kind in axes]
-    return [
-        UOp(Ops.SPECIAL, dtypes.index, (r,), SpecialArg(axes[r.arg.kind], loops.dimensions[r.arg.name])) for r in found
-    ]
+    return [UOp(Ops.SPECIAL, dtypes.index, (r,), SpecialArg(axes[r.arg.kind], loops.dimensions[r.arg.name]))
+            for r in found]
 
 
 def loop_ranges(closer: UOp) -> tuple[UOp, ...]:
@@ -506,8 +462,6 @@ def _is_index_condition(node: UOp) -> bool:
 
 def _data_leaves(index: UOp) -> list[UOp]:
     """Values of other dtypes below an index expression (GATHER's indices), outermost only."""
-    if index._free is None:
-        nest.free(index)
     leaves: list[UOp] = []
     seen: set[UOp] = set()
     stack = [index]
@@ -516,9 +470,9 @@ def _data_leaves(index: UOp) -> list[UOp]:
         if u in seen:
             continue
         seen.add(u)
-        if u.dtype is not dtypes.index and u.dtype is not dtypes.bool and u.op is not Ops.CONST:
-            leaves.append(u)
-        elif u.dtype is dtypes.bool and not _is_index_condition(u) and u.op is not Ops.CONST:
+        if u.op is Ops.CONST:
+            continue
+        if u.dtype is not dtypes.index and not (u.dtype is dtypes.bool and _is_index_condition(u)):
             leaves.append(u)
         elif u.op is not Ops.RANGE:
             stack.extend(reversed(u.src))
@@ -573,17 +527,6 @@ def _conjoin(gates: Iterable[UOp]) -> UOp:
     return condition
 
 
-def _terms(gate: UOp) -> list[UOp]:
-    terms, stack = [], [gate]
-    while stack:
-        c = stack.pop()
-        if c.op is Ops.AND:
-            stack += c.src
-        elif c is not TRUE:
-            terms.append(c)
-    return terms
-
-
 def _lay_out_scratch(order: list[UOp]) -> tuple[dict[UOp, Scratch], int]:
     """Dimensions from the largest index of any access; arrays one after the other, 64-byte aligned, with room for a
     masked vector.
@@ -606,9 +549,12 @@ def _lay_out_scratch(order: list[UOp]) -> tuple[dict[UOp, Scratch], int]:
     return arrays, offset
 
 
+def _layout(memory: UOp, dims: tuple[int, ...]) -> tuple[tuple[int, int, int], ...]:
+    return memory.arg.layout or tuple((axis, 1, 0) for axis in range(len(dims)))
+
+
 def stored_dims(memory: UOp, dims: tuple[int, ...]) -> list[int]:
-    layout = memory.arg.layout or tuple((axis, 1, 0) for axis in range(len(dims)))
-    sizes = [modulus or -(-dims[axis] // divisor) for axis, divisor, modulus in layout]
+    sizes = [modulus or -(-dims[axis] // divisor) for axis, divisor, modulus in _layout(memory, dims)]
     return [*sizes[:-1], sizes[-1] + memory.arg.pad] if memory.arg.pad else sizes
 
 
@@ -624,9 +570,8 @@ def stored_size(memory: UOp, dims: tuple[int, ...]) -> int:
 
 
 def _scratch_address(memory: UOp, indices: tuple[UOp, ...], dims: tuple[int, ...]) -> UOp:
-    layout = memory.arg.layout or tuple((axis, 1, 0) for axis in range(len(dims)))
     address = index_const(0)
-    for (axis, divisor, modulus), size in zip(layout, stored_dims(memory, dims)):
+    for (axis, divisor, modulus), size in zip(_layout(memory, dims), stored_dims(memory, dims)):
         part = indices[axis] // divisor
         address = address * size + (part % modulus if modulus else part)
     return address

@@ -20,6 +20,7 @@ from ..uops.symbolic import rebuild
 from ..uops.uop import TRUE, add_scaled, bounds, index_const, linear
 
 Free = frozenset[UOp]
+Nodes = tuple[UOp, ...]
 _NONE: Free = frozenset()
 
 
@@ -29,7 +30,7 @@ def order(root: UOp) -> tuple[UOp, ...]:
     return tuple(toposort(root))
 
 
-def parts(closer: UOp) -> tuple[tuple[UOp, ...], tuple[UOp, ...], tuple[UOp, ...]]:
+def parts(closer: UOp) -> tuple[Nodes, Nodes, Nodes]:
     """(body, ranges, level) of an END or REDUCE."""
     if closer.op is Ops.REDUCE:
         return closer.src[:1], closer.src[1:], ()
@@ -123,8 +124,15 @@ def toposort_until(root: UOp, stop: Callable[[UOp], bool]) -> list[UOp]:
     return order
 
 
+def reads(closer: UOp) -> list[UOp]:
+    """The LOADs below a reduce, those of fills left out."""
+    return [u for u in toposort_until(closer.src[0], lambda u: u.op is Ops.END) if u.op is Ops.LOAD]
+
+
 def substitute(root: UOp, mapping: Mapping[UOp, UOp], ranges: Mapping[UOp, tuple[UOp, ...]] | None = None) -> UOp:
     """Replaces nodes by others; where a closer (or a level) lists a range of `ranges`, by those ranges."""
+    if not mapping:
+        return root
     ranges = ranges or {}
     done: dict[UOp, UOp] = dict(mapping)    # what is replaced, and what stands above it; the rest stays as it is
     without = done.keys().isdisjoint
@@ -149,6 +157,16 @@ def transform(root: UOp, change: Callable[[UOp], UOp]) -> UOp:
         src = tuple([done[s] for s in u.src])
         done[u] = change(u if src == u.src else rebuild(u, src))
     return done[root]
+
+
+def transform_closers(root: UOp, r: UOp, change: Callable[[UOp, Nodes, Nodes, Nodes], UOp]) -> UOp:
+    """Each closer over a range rebuilt by `change(closer, body, ranges, level)`."""
+    return transform(root, lambda u: change(u, *parts(u)) if is_closer(u) and r in parts(u)[1] else u)
+
+
+def closers(root: UOp, name: str) -> list[UOp]:
+    """What closes ranges of this name."""
+    return [u for u in order(root) if is_closer(u) and any(r.arg.name == name for r in parts(u)[1])]
 
 
 def extreme(expression: UOp, keep: Iterable[UOp], largest: bool) -> UOp:

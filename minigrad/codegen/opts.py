@@ -15,7 +15,7 @@ from ..uops.trace import record
 from ..uops.uop import alu, index_const, linear
 from . import nest
 from .lower import Loops, reduce_identity
-from .nest import is_closer, parts
+from .nest import Nodes, is_closer, parts
 
 
 def perform(loops: Loops, opt: Opt) -> None:
@@ -26,21 +26,32 @@ def perform(loops: Loops, opt: Opt) -> None:
     record("opts", str(opt), before, loops.root)
 
 
-def _closers(root: UOp, r: UOp) -> list[UOp]:
-    return [u for u in nest.order(root) if is_closer(u) and r in parts(u)[1]]
-
-
 def is_level(root: UOp, name: str) -> bool:
     return any(x.arg.name == name for u in nest.order(root) if u.op is Ops.END for x in parts(u)[2])
-
-
-def _find(loops: Loops, name: str) -> str | None:
-    return None if nest.ranges_named(loops.root, name) else f"there is no range {name}"
 
 
 def const_size(r: UOp) -> int | None:
     start, end = r.src
     return end.arg - start.arg if start.op is Ops.CONST and end.op is Ops.CONST else None
+
+
+def no_loop(loops: Loops, name: str) -> str | None:
+    """Why the ranges of this name are no loops."""
+    found = nest.ranges_named(loops.root, name)
+    if not found:
+        return f"there is no range {name}"
+    return next((f"{name} is {r.arg.kind}" for r in found if r.arg.kind != "loop"), None)
+
+
+def stays_loop(loops: Loops, name: str) -> str | None:
+    """Why the ranges of this name have to stay loops."""
+    if name in loops.serial or loops.thread == name:
+        return f"{name} has to stay a loop"
+    if is_level(loops.root, name):
+        return f"{name} is a level of scratch"
+    marked = frozenset(nest.ranges_named(loops.root, name))
+    others = (u for u in nest.order(loops.root) if u.op is Ops.RANGE and u not in marked and nest.free(u) & marked)
+    return next((f"the bounds of {u.arg.name} depend on {name}" for u in others), None)
 
 
 def _thread_in_parts(loops: Loops, name: str) -> str | None:
@@ -71,17 +82,12 @@ class Split(Opt):
     size: int
 
     def check(self, loops: Loops, target: Target) -> str | None:
-        found = nest.ranges_named(loops.root, self.range)
-        if not found:
-            return f"there is no range {self.range}"
         if self.size < 2:
             return f"size {self.size} splits nothing"
-        for r in found:
-            if r.arg.kind != "loop":
-                return f"{self.range} is {r.arg.kind}"
-            if r.src[0].op is not Ops.CONST and linear(r.src[0])[0] % self.size:
-                return f"{self.range} starts at {r.src[0]!r}"
-        return _thread_in_parts(loops, self.range)
+        return no_loop(loops, self.range) or next(
+            (f"{self.range} starts at {r.src[0]!r}" for r in nest.ranges_named(loops.root, self.range)
+             if r.src[0].op is not Ops.CONST and linear(r.src[0])[0] % self.size), None
+        ) or _thread_in_parts(loops, self.range)
 
     def apply(self, loops: Loops) -> None:
         for r in nest.ranges_named(loops.root, self.range):
@@ -109,16 +115,11 @@ def _guard(root: UOp, r: UOp, condition: UOp) -> UOp:
     # past the end of an axis or of its outer part lies padding; past the end of an inner part lies its neighbour
     beyond = not any(part.rstrip("'") == "1" for part in r.arg.name.split(".")[1:])
 
-    def change(u: UOp) -> UOp:
-        if not is_closer(u):
-            return u
-        body, ranges, level = parts(u)
-        if r not in ranges:
-            return u
+    def change(u: UOp, body: Nodes, ranges: Nodes, level: Nodes) -> UOp:
         if u.op is Ops.REDUCE:
             return nest.reduce(u.arg, alu(Ops.WHERE, condition, body[0], reduce_identity(u)), ranges)
         return nest.end([_gate_stores(s, condition, beyond) for s in body], ranges, level)
-    return nest.transform(root, change)
+    return nest.transform_closers(root, r, change)
 
 
 def _gate_stores(statement: UOp, condition: UOp, beyond: bool) -> UOp:
@@ -152,28 +153,20 @@ class Merge(Opt):
             return "one is a level of scratch"
         if loops.thread is not None and self.second.rstrip("'") == loops.thread:
             return f"{self.second} is cut among threads"
-        reason = _thread_in_parts(loops, self.first)
-        if reason is not None:
-            return reason
-        if self._merged(loops, pairs) is None:
-            return "an address would need a division"
-        return None
+        return _thread_in_parts(loops, self.first) or (
+            "an address would need a division" if self._merged(loops, pairs) is None else None)
 
     def _pairs(self, loops: Loops) -> list[tuple[UOp, UOp]] | None:
         pairs: list[tuple[UOp, UOp]] = []
-        for u in nest.order(loops.root):
-            if is_closer(u):
-                names = [r.arg.name for r in parts(u)[1]]
-                if (self.first in names) != (self.second in names):
+        for u in filter(is_closer, nest.order(loops.root)):
+            ranges = parts(u)[1]
+            names = [r.arg.name for r in ranges]
+            if self.first in names or self.second in names:
+                at = names.index(self.first) if self.first in names else len(names)
+                if names[at + 1:at + 2] != [self.second]:
                     return None
-                if self.first in names:
-                    at = names.index(self.first)
-                    if at + 1 >= len(names) or names[at + 1] != self.second:
-                        return None
-                    pair = (parts(u)[1][at], parts(u)[1][at + 1])
-                    if pair not in pairs:
-                        pairs.append(pair)
-        return pairs or None
+                pairs.append((ranges[at], ranges[at + 1]))
+        return list(dict.fromkeys(pairs)) or None
 
     def _merged(self, loops: Loops, pairs: list[tuple[UOp, UOp]]) -> UOp | None:
         root = nest.transform(loops.root, lambda u: u.src[0] if u.op is Ops.VALUE else u)  # markers mention indices
@@ -256,28 +249,26 @@ class Order(Opt):
     ranges: tuple[str, ...]
 
     def check(self, loops: Loops, target: Target) -> str | None:
-        for u in nest.order(loops.root):
-            if is_closer(u) and {r.arg.name for r in parts(u)[1]} == set(self.ranges):
-                if any(r.arg.name in loops.serial for r in parts(u)[1]):
-                    return "the order of a scatter's index axes is fixed"
-                position = {name: i for i, name in enumerate(self.ranges)}
-                for r in parts(u)[1]:  # a bound must stay inside of the ranges it mentions
-                    mentioned = (nest.free(r) - {r}) & frozenset(parts(u)[1])
-                    if any(position[x.arg.name] > position[r.arg.name] for x in mentioned):
-                        return f"the bounds of {r.arg.name} depend on ranges further in"
-                return None
-        return f"no loops over exactly {', '.join(self.ranges)}"
+        found = next((parts(u)[1] for u in nest.order(loops.root) if self._orders(u)), None)
+        if found is None:
+            return f"no loops over exactly {', '.join(self.ranges)}"
+        if any(r.arg.name in loops.serial for r in found):
+            return "the order of a scatter's index axes is fixed"
+        for r in found:  # a bound must stay inside of the ranges it mentions
+            mentioned = (nest.free(r) - {r}) & frozenset(found)
+            if any(self.ranges.index(x.arg.name) > self.ranges.index(r.arg.name) for x in mentioned):
+                return f"the bounds of {r.arg.name} depend on ranges further in"
+        return None
+
+    def _orders(self, u: UOp) -> bool:
+        return is_closer(u) and {r.arg.name for r in parts(u)[1]} == set(self.ranges)
 
     def apply(self, loops: Loops) -> None:
-        position = {name: i for i, name in enumerate(self.ranges)}
-
         def change(u: UOp) -> UOp:
-            if not is_closer(u):
+            if not self._orders(u):
                 return u
             body, ranges, level = parts(u)
-            if {r.arg.name for r in ranges} != set(self.ranges):
-                return u
-            return nest.rebuild_closer(u, body, sorted(ranges, key=lambda r: position[r.arg.name]), level)
+            return nest.rebuild_closer(u, body, sorted(ranges, key=lambda r: self.ranges.index(r.arg.name)), level)
         loops.root = nest.transform(loops.root, change)
 
 
@@ -319,33 +310,26 @@ class Vector(Opt):
     range: str
 
     def check(self, loops: Loops, target: Target) -> str | None:
+        reason = no_loop(loops, self.range) or stays_loop(loops, self.range)
+        if reason is not None:
+            return reason
         found = nest.ranges_named(loops.root, self.range)
-        if not found:
-            return f"there is no range {self.range}"
-        if self.range in loops.serial or loops.thread == self.range:
-            return f"{self.range} has to stay a loop"
         sizes = {const_size(r) for r in found}
-        if len(sizes) != 1 or None in sizes or any(r.arg.kind != "loop" for r in found):
+        if len(sizes) != 1 or None in sizes:
             return f"{self.range} has no constant size"
         size = next(iter(sizes))
         if size not in (2, 4, 8, 16, 32, 64) or size * 4 > max(target.vector_bytes, 16):
             return f"{size} lanes are no vector of the target"
         if any(r.src[0] is not index_const(0) for r in found):
             return f"{self.range} does not start at 0"
-        if is_level(loops.root, self.range):
-            return f"{self.range} is a level of scratch"
         marked = frozenset(found)
-        for u in nest.order(loops.root):
-            if nest.free(u) & marked and nest.lanes(u):
-                return "a value would have two lanes"
-            if u.op is Ops.RANGE and u not in marked and nest.free(u) & marked:
-                return f"the bounds of {u.arg.name} depend on it"
-        return None
+        two = any(nest.free(u) & marked and nest.lanes(u) for u in nest.order(loops.root))
+        return "a value would have two lanes" if two else None
 
     def apply(self, loops: Loops) -> None:
         for r in nest.ranges_named(loops.root, self.range):
             lane = UOp.range(r.arg.name, 0, r.src[1], kind="lane", copy=r.arg.copy)
-            loops.root = nest.substitute(loops.root, {r: lane}, {r: (lane,)})
+            loops.root = nest.substitute(loops.root, {r: lane})
 
         def nest_reduces(u: UOp) -> UOp:
             if u.op is not Ops.REDUCE:
@@ -367,23 +351,16 @@ class Upcast(Opt):
     most_nodes = 20_000     # of a nest: beyond, compilers take minutes
 
     def check(self, loops: Loops, target: Target) -> str | None:
+        reason = no_loop(loops, self.range) or stays_loop(loops, self.range)
+        if reason is not None:
+            return reason
         found = nest.ranges_named(loops.root, self.range)
-        if not found:
-            return f"there is no range {self.range}"
-        if self.range in loops.serial or loops.thread == self.range:
-            return f"{self.range} has to stay a loop"
-        for r in found:
-            size = const_size(r)
-            if size is None or size > self.limit or r.arg.kind != "loop":
-                return f"{self.range} has no small constant size"
-        if is_level(loops.root, self.range):
-            return f"{self.range} is a level of scratch"
-        marked = frozenset(found)
-        order = nest.order(loops.root)
-        if any(u.op is Ops.RANGE and u not in marked and nest.free(u) & marked for u in order):
-            return f"bounds depend on {self.range}"
+        sizes = [const_size(r) or self.limit + 1 for r in found]
+        if max(sizes) > self.limit:
+            return f"{self.range} has no small constant size"
+        marked, order = frozenset(found), nest.order(loops.root)
         copied = sum(bool(nest.free(u) & marked) for u in order)
-        if len(order) + copied * max(const_size(r) or 0 for r in found) > self.most_nodes:
+        if len(order) + copied * max(sizes) > self.most_nodes:
             return f"{copied} nodes would be copied too often"
         return None
 
@@ -399,11 +376,8 @@ class Unroll(Opt):
     range: str
 
     def check(self, loops: Loops, target: Target) -> str | None:
-        reason = Upcast(self.range).check(loops, target)
-        if reason is None and any(u.op is Ops.END for r in nest.ranges_named(loops.root, self.range)
-                                  for u in _closers(loops.root, r)):
-            return f"{self.range} is no reduce's"
-        return reason
+        ends = any(u.op is Ops.END for u in nest.closers(loops.root, self.range))
+        return Upcast(self.range).check(loops, target) or (f"{self.range} is no reduce's" if ends else None)
 
     def apply(self, loops: Loops) -> None:
         for r in nest.ranges_named(loops.root, self.range):
@@ -411,12 +385,7 @@ class Unroll(Opt):
 
 
 def duplicate(root: UOp, r: UOp, combine_inside: bool) -> UOp:
-    def change(u: UOp) -> UOp:
-        if not is_closer(u):
-            return u
-        body, ranges, level = parts(u)
-        if r not in ranges:
-            return u
+    def change(u: UOp, body: Nodes, ranges: Nodes, level: Nodes) -> UOp:
         rest = [x for x in ranges if x is not r]
         values = [index_const(c) for c in range(r.src[0].arg, r.src[1].arg)]
         copies = [nest.substitute(b, {r: c}) for c in values for b in body]
@@ -425,15 +394,14 @@ def duplicate(root: UOp, r: UOp, combine_inside: bool) -> UOp:
         if combine_inside:
             return nest.reduce(u.arg, _combine(u.arg, copies), rest)
         return _combine(u.arg, [nest.reduce(u.arg, c, rest) for c in copies])
-    return nest.transform(root, change)
+    return nest.transform_closers(root, r, change)
 
 
 def _combine(op: Ops, values: list[UOp]) -> UOp:
     """A balanced tree: shorter dependences, and less rounding than a chain."""
     while len(values) > 1:
-        values = [
-            alu(op, values[i], values[i + 1]) if i + 1 < len(values) else values[i] for i in range(0, len(values), 2)
-        ]
+        pairs = [values[i:i + 2] for i in range(0, len(values), 2)]
+        values = [alu(op, *pair) if len(pair) == 2 else pair[0] for pair in pairs]
     return values[0]
 
 
@@ -448,19 +416,19 @@ class Peel(Opt):
     at: int
 
     def check(self, loops: Loops, target: Target) -> str | None:
-        found = nest.ranges_named(loops.root, self.range)
-        if not found:
-            return f"there is no range {self.range}"
-        for r in found:
+        reason = no_loop(loops, self.range)
+        if reason is not None:
+            return reason
+        for r in nest.ranges_named(loops.root, self.range):
             size = const_size(r)
-            if r.arg.kind != "loop" or r.src[0] is not index_const(0):
+            if r.src[0] is not index_const(0):
                 return f"{self.range} is no loop from 0"
             if not (0 < self.at and size is not None and self.at < size) and not (
                     self.at < 0 and r.src[1].vmin + self.at >= (0 if size is None else 1)):
                 return f"{self.range} cannot be cut at {self.at}"
-            for u in _closers(loops.root, r):
-                if u.op is Ops.END and parts(u)[2] and parts(u)[1].index(r) != 0:
-                    return f"{self.range} is inside of a fill's loops"
+        if any(u.op is Ops.END and parts(u)[2] and parts(u)[1][0].arg.name != self.range
+               for u in nest.closers(loops.root, self.range)):
+            return f"{self.range} is inside of a fill's loops"
         return None
 
     def apply(self, loops: Loops) -> None:
@@ -474,56 +442,36 @@ class Peel(Opt):
             at = index_const(self.at) if self.at > 0 else stop + self.at
             first = UOp.range(r.arg.name, 0, at, copy=r.arg.copy)
             last = UOp.range(name, at, stop, copy=r.arg.copy)
-            loops.root = nest.transform(loops.root, functools.partial(_peel, loops, r, first, last))
+            loops.root = nest.transform_closers(loops.root, r, functools.partial(_peel, loops, r, first, last))
 
 
-def _peel(loops: Loops, r: UOp, first: UOp, last: UOp, u: UOp) -> UOp:
-    if not is_closer(u):
-        return u
-    body, ranges, level = parts(u)
-    if r not in ranges:
-        return u
-    if u.op is Ops.REDUCE:
-        fresh = _fresh_ranges(loops, body, r, frozenset(ranges))
-        pieces = []
-        for piece, rename in ((first, {}), (nest.substitute(last, fresh), fresh)):
-            copy = nest.substitute(body[0], rename, {k: (v,) for k, v in rename.items()})
-            copy = nest.substitute(copy, {r: piece}, {r: (piece,)})
-            pieces.append(nest.reduce(u.arg, copy, [nest.substitute(rename.get(x, x), {r: piece}) for x in ranges]))
-        return alu(u.arg, *pieces)
-    at = ranges.index(r)
-    inner = ranges[at + 1:]
-    one = nest.end([nest.substitute(s, {r: first}, {r: (first,)}) for s in body],
-                   (first, *(nest.substitute(x, {r: first}) for x in inner)), level if at == 0 else ())
+def _peel(loops: Loops, r: UOp, first: UOp, last: UOp, u: UOp, body: Nodes, ranges: Nodes, level: Nodes) -> UOp:
+    at = 0 if u.op is Ops.REDUCE else ranges.index(r)
+    outer, inner = ranges[:at], ranges[at:]
+    pieces = []
     # every range closed in the copy is a new node: a RANGE is opened in one place only
-    fresh = _fresh_ranges(loops, body, r, frozenset({r, *inner}))
-    renamed = [nest.substitute(s, fresh, {k: (v,) for k, v in fresh.items()}) for s in body]
-    two = nest.end([nest.substitute(s, {r: last}, {r: (last,)}) for s in renamed],
-                   (last, *(nest.substitute(fresh.get(x, x), {r: last}) for x in inner)), level if at == 0 else ())
-    if at == 0 and not level and not ranges[:at]:
-        return nest.end([one, two], ())
-    return nest.end([one, two], ranges[:at], level if at else ())
+    for piece, fresh in ((first, {}), (last, _fresh_ranges(loops, body, r, inner))):
+        part = {r: nest.substitute(piece, fresh)}
+        copy = [nest.substitute(nest.substitute(s, fresh), part) for s in body]
+        own = [nest.substitute(fresh.get(x, x), part) for x in inner]
+        pieces.append(nest.rebuild_closer(u, copy, own, () if outer else level))
+    if u.op is Ops.REDUCE:
+        return alu(u.arg, *pieces)
+    return nest.end(pieces, outer, level if outer else ())
 
 
-def _fresh_ranges(loops: Loops, body: tuple[UOp, ...], r: UOp, around: frozenset[UOp]) -> dict[UOp, UOp]:
+def _fresh_ranges(loops: Loops, body: Nodes, r: UOp, around: Nodes) -> dict[UOp, UOp]:
     """New copies of the ranges that are closed in the body and depend on the ranges around, and of those but `r`."""
-    found: dict[UOp, UOp] = {}
     copy = loops.fresh_copy()
-    for statement in body:
-        for u in toposort(statement):
-            if is_closer(u):
-                depends = any(nest.free(x) & around for x in u.src)
-                for x in parts(u)[1]:
-                    if depends and x not in found:
-                        found[x] = x
-    found |= {x: x for x in around}
+    closed = [u for u in toposort(*body) if is_closer(u) and any(not nest.free(x).isdisjoint(around) for x in u.src)]
+    found = dict.fromkeys([*(x for u in closed for x in parts(u)[1]), *around])
     found.pop(r, None)
-    order = [x for x in toposort(*found) if x in found]
     fresh: dict[UOp, UOp] = {}
-    for x in order:
-        start, stop = (nest.substitute(s, fresh) for s in x.src)
-        fresh[x] = UOp.range(x.arg.name, start, stop, x.arg.kind, copy * 1000 + x.arg.copy)
-    return {x: y for x, y in fresh.items() if x in found}
+    for x in toposort(*found):
+        if x in found:
+            start, stop = (nest.substitute(s, fresh) for s in x.src)
+            fresh[x] = UOp.range(x.arg.name, start, stop, x.arg.kind, copy * 1000 + x.arg.copy)
+    return fresh
 
 
 @dataclass(frozen=True)
@@ -542,21 +490,16 @@ class Carry(Opt):
         found = [r for r in nest.ranges_named(loops.root, self.range) if r.arg.kind == "loop"]
         if len(found) != 1 or nest.free(found[0]) != {found[0]}:
             return f"{self.range} is not one loop with bounds of its own"
-        closers = _closers(loops.root, found[0])
         body, ranges, _ = parts(loops.root)
         if len(body) != 1 or body[0].op is not Ops.STORE or body[0].arg is not None:
             return "there is more to store than one plain value"
-        value = body[0].src[1]
-        if (
-            len(closers) != 1
-            or closers[0] is not bare(value)
-            or closers[0].op is not Ops.REDUCE
-        ):
+        total = bare(body[0].src[1])
+        if nest.closers(loops.root, self.range) != [total] or total.op is not Ops.REDUCE:
             return "what is stored is no reduce over it: an epilogue belongs on the last block"
-        if self.before not in [r.arg.name for r in ranges]:
+        names = [r.arg.name for r in ranges]
+        if self.before not in names:
             return f"{self.before} is no output range"
-        at = [r.arg.name for r in ranges].index(self.before)
-        if loops.thread in [r.arg.name for r in ranges[at:]]:
+        if loops.thread in names[names.index(self.before):]:
             return "the range that is cut among threads has to stay outside"
         if any(u.op is Ops.LOAD and u.src[0] is body[0].src[0] for u in nest.order(loops.root)):
             return "the output is read"
@@ -573,9 +516,8 @@ class Carry(Opt):
         total = alu(Ops.WHERE, r.lt(1), part, alu(op, old, part))
         at = [x.arg.name for x in ranges].index(self.before)
         loops.serial |= {self.range}
-        loops.root = nest.end(
-            [nest.store(memory, total, indices, statement.src[2])], (*ranges[:at], r, *ranges[at:]), level
-        )
+        carried = nest.store(memory, total, indices, statement.src[2])
+        loops.root = nest.end([carried], (*ranges[:at], r, *ranges[at:]), level)
 
 
 def bare(value: UOp) -> UOp:
@@ -589,23 +531,15 @@ class NonTemporal(Opt):
     slot: int
 
     def check(self, loops: Loops, target: Target) -> str | None:
-        stores = [
-            u
-            for u in nest.order(loops.root)
-            if u.op is Ops.STORE and u.src[0].op is Ops.PARAM and u.src[0].arg.slot == self.slot
-        ]
-        if not stores:
+        accesses = [u for u in nest.order(loops.root) if self._is_of_slot(u)]
+        if not any(u.op is Ops.STORE for u in accesses):
             return f"slot {self.slot} is not stored"
-        if any(
-            u.op is Ops.LOAD and u.src[0].op is Ops.PARAM and u.src[0].arg.slot == self.slot
-            for u in nest.order(loops.root)
-        ):
+        if any(u.op is Ops.LOAD for u in accesses):
             return f"slot {self.slot} is read again"
-        return None if all(u.arg is None for u in stores) else "not plain stores"
+        return None if all(u.arg is None for u in accesses) else "not plain stores"
+
+    def _is_of_slot(self, u: UOp) -> bool:
+        return u.op in (Ops.LOAD, Ops.STORE) and u.src[0].op is Ops.PARAM and u.src[0].arg.slot == self.slot
 
     def apply(self, loops: Loops) -> None:
-        def change(u: UOp) -> UOp:
-            if u.op is Ops.STORE and u.src[0].op is Ops.PARAM and u.src[0].arg.slot == self.slot:
-                return u.replace(arg="stream")
-            return u
-        loops.root = nest.transform(loops.root, change)
+        loops.root = nest.transform(loops.root, lambda u: u.replace(arg="stream") if self._is_of_slot(u) else u)

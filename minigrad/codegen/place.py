@@ -17,7 +17,7 @@ from ..uops import Ops, ScratchArg, UOp
 from ..uops.uop import add_scaled, bounds, index_const, linear
 from . import nest
 from .lower import Loops, reduce_identity
-from .opts import Opt, bare
+from .opts import Opt, bare, no_loop
 
 Layout = tuple[tuple[int, int, int], ...]
 
@@ -220,39 +220,34 @@ class Bound(Opt):
     multiple: int = 1
 
     def check(self, loops: Loops, target: Target) -> str | None:
-        ranges = nest.ranges_named(loops.root, self.range)
-        if not ranges:
-            return f"there is no range {self.range}"
+        reason = no_loop(loops, self.range)
+        if reason is not None:
+            return reason
         if self.multiple < 1:
             return f"multiple {self.multiple} is not positive"
-        order = nest.order(loops.root)
-        names = {u.arg.name for u in order if u.op is Ops.RANGE}
+        names = {u.arg.name for u in nest.order(loops.root) if u.op is Ops.RANGE}
         if not set(self.level) <= names or self.range in self.level:
             return "a range of the level is missing"
-        for r in ranges:
-            if r.arg.kind != "loop":
-                return f"{self.range} is {r.arg.kind}"
-            if any(u.op is Ops.END and r in nest.parts(u)[1] for u in order):
-                return f"{self.range} is no reduce's"
+        if any(u.op is Ops.END for u in nest.closers(loops.root, self.range)):
+            return f"{self.range} is no reduce's"
+        for r in nest.ranges_named(loops.root, self.range):
             start, end = self.ends(loops, r)
             if (start, end) == r.src:
                 return "no guard bounds it"
             if any(x.arg.kind == "lane" for x in nest.free(start) | nest.free(end)):
                 return "it would end elsewhere for each lane"
-            for u in order:
-                if nest.is_closer(u) and r in nest.parts(u)[1]:
-                    inner = nest.parts(u)[1]
-                    if not nest.free(start) | nest.free(end) <= nest.free(u) | set(inner[:inner.index(r)]):
-                        return f"the level is not around every loop over {self.range}"
+            for u in nest.closers(loops.root, self.range):
+                inner = nest.parts(u)[1]
+                if r in inner and not nest.free(start) | nest.free(end) <= nest.free(u) | set(inner[:inner.index(r)]):
+                    return f"the level is not around every loop over {self.range}"
         return None
 
     def ends(self, loops: Loops, r: UOp) -> tuple[UOp, UOp]:
         """Where the range starts and ends then."""
-        order = nest.order(loops.root)
-        keep = frozenset(u for u in order if u.op is Ops.RANGE and u.arg.name in self.level)
+        keep = frozenset(u for u in nest.order(loops.root) if u.op is Ops.RANGE and u.arg.name in self.level)
         found: list[tuple[UOp, UOp]] = []
-        for closer in order:
-            if closer.op is not Ops.REDUCE or r not in nest.parts(closer)[1]:
+        for closer in nest.closers(loops.root, self.range):
+            if r not in nest.parts(closer)[1]:
                 continue
             start, end = r.src
             for guard in guards(closer.src[0], reduce_identity(closer).arg):

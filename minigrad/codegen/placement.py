@@ -22,6 +22,7 @@ from .tiles import attempt, stride
 BLOCK = 16        # rows of a block: an operand streamed past them is read once per block
 REPEATS = 8       # a cheap value is kept when it would be computed so many times
 LANES_MULTIPLE = 64
+_NO_WORK = (Ops.CONST, Ops.CAST, Ops.VALUE, Ops.RANGE, Ops.LOAD, Ops.PARAM)
 LEAST_BOUND = 16  # iterations from which a reduce is worth a loop whose end varies
 
 
@@ -83,10 +84,6 @@ def _homes(use: UOp, users: dict[UOp, list[UOp]]) -> list[UOp]:
     return found
 
 
-def _length(r: UOp) -> int:
-    return max(1, r.src[1].vmax - r.src[0].vmin)
-
-
 def _repeats(use: UOp, home: UOp) -> int:
     """How many times the same element is computed in one home."""
     free = nest.free(use)
@@ -98,7 +95,7 @@ def _repeats(use: UOp, home: UOp) -> int:
         around = set(ranges) | nest.free(home)
     n = 1
     for r in around - free:
-        n *= _length(r)
+        n *= max(1, nest.extent(r))
     return n
 
 
@@ -120,14 +117,9 @@ def _is_product(use: UOp) -> bool:
     value = use.src[0]
     if value.op is not Ops.REDUCE or value.arg is not Ops.ADD:
         return False
-    loads = [
-        nest.free(u) & nest.free(value)
-        for u in nest.toposort_until(value.src[0], lambda u: u.op is Ops.END)
-        if u.op is Ops.LOAD
-    ]
-    return any(
-        any(_length(r) >= 4 for r in a - b) and any(_length(r) >= 4 for r in b - a) for a in loads for b in loads
-    )
+    loads = [nest.free(u) & nest.free(value) for u in nest.reads(value)]
+    long = [[{r for r in a - b if nest.extent(r) >= 4} for b in loads] for a in loads]
+    return any(long[i][k] and long[k][i] for i in range(len(loads)) for k in range(i))
 
 
 def _weight(use: UOp) -> tuple[bool, int]:
@@ -139,11 +131,7 @@ def _weight(use: UOp) -> tuple[bool, int]:
     for u in nest.toposort_until(use.src[0], lambda u: u.op is Ops.END or u.op is Ops.RANGE):
         if u.op is Ops.REDUCE and nest.free(u) == outer or u.op in TRANSCENDENTAL and nest.free(u) == outer:
             heavy = True
-        if (
-            u.op not in (Ops.CONST, Ops.CAST, Ops.VALUE, Ops.RANGE, Ops.LOAD, Ops.PARAM)
-            and nest.free(u)
-            and (u.dtype.kind == "f" or u.op is Ops.BITCAST)
-        ):
+        if u.op not in _NO_WORK and nest.free(u) and (u.dtype.kind == "f" or u.op is Ops.BITCAST):
             count += 1
     return heavy, count
 
@@ -219,13 +207,13 @@ def _block_rows(loops: Loops, uses: list[UOp], level: list[str], homes: set[UOp]
     level = _longest_last(loops, uses, level, homes, target)
     name = level[-1]
     (row,) = nest.ranges_named(loops.root, name)
-    length = _length(row)
+    length = nest.extent(row)
     lanes = _has_lanes(uses, row)
     if length < 2 or not (lanes or _streams_past(uses, homes, row)):
         return level
     extent = 1
     for r in set().union(*(nest.free(u) for u in uses)) - set(_outer_ranges(loops.root)):
-        extent = max(extent, _length(r))
+        extent = max(extent, nest.extent(r))
     block = min(rows, LANES_MULTIPLE if lanes else BLOCK)
     most = target.scratch if target.has_blocks else max(target.l2 // 2, 64 << 10)
     if not target.has_blocks and block * extent > most:     # long rows: the third cache holds more
@@ -243,12 +231,12 @@ def _longest_last(loops: Loops, uses: list[UOp], level: list[str], homes: set[UO
     rows in it and none in the one that stands there.
     """
     ranges = [nest.ranges_named(loops.root, name)[0] for name in level]
-    if _length(ranges[-1]) >= BLOCK or _has_lanes(uses, ranges[-1]):
+    if nest.extent(ranges[-1]) >= BLOCK or _has_lanes(uses, ranges[-1]):
         return level
-    row = max((r for r in ranges if _streams_past(uses, homes, r)), key=_length, default=ranges[-1])
+    row = max((r for r in ranges if _streams_past(uses, homes, r)), key=nest.extent, default=ranges[-1])
     moved = [name for name in level if name != row.arg.name] + [row.arg.name]
     others = [r.arg.name for r in _outer_ranges(loops.root) if r.arg.name not in level]
-    return moved if _length(row) >= BLOCK and attempt(loops, Order((*moved, *others)), target) else level
+    return moved if nest.extent(row) >= BLOCK and attempt(loops, Order((*moved, *others)), target) else level
 
 
 def _has_lanes(uses: list[UOp], row: UOp) -> bool:
@@ -276,10 +264,10 @@ def _bound_reduces(loops: Loops, target: Target) -> None:
     names = dict.fromkeys(r.arg.name for u in nest.order(loops.root) if u.op is Ops.REDUCE for r in parts(u)[1])
     for name in names:
         found = nest.ranges_named(loops.root, name)
-        if max(map(_length, found)) < LEAST_BOUND:
+        if max(map(nest.extent, found)) < LEAST_BOUND:
             continue
         if any(r.src[1].op is Ops.CONST and r.src[0].op is Ops.CONST for r in found):
-            multiple = LANES_MULTIPLE if _length(found[0]) >= 4 * LANES_MULTIPLE else 1
+            multiple = LANES_MULTIPLE if nest.extent(found[0]) >= 4 * LANES_MULTIPLE else 1
             inner = [n for n in level if all(n in {x.arg.name for x in nest.free(u)} for u in nest.order(loops.root)
                                              if u.op is Ops.REDUCE and any(r in parts(u)[1] for r in found))]
             bound = Bound(name, tuple(inner), multiple)

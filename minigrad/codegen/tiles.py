@@ -18,6 +18,7 @@ from ..uops.uop import add_scaled, bounds, index_const, linear
 from . import nest
 from .lower import Loops
 from .nest import extent, parts
+from .nest import reads as loads_of
 from .opts import Carry, NonTemporal, Opt, Order, Peel, Split, Upcast, Vector, bare, flatten, perform
 from .place import Place, own_loads
 
@@ -256,10 +257,6 @@ def _turn(loops: Loops, view: NestView, load: UOp, lanes: int, target: Target) -
     if extent(written) % lanes:
         attempt(loops, Peel(name + ".0", extent(written) // lanes if written.src[1].op is Ops.CONST else -1), target)
     return attempt(loops, Vector(name + ".1"), target)
-
-
-def loads_of(d: UOp) -> list[UOp]:
-    return [u for u in nest.toposort_until(d.src[0], lambda u: u.op is Ops.END) if u.op is Ops.LOAD]
 
 
 def row_range(view: NestView, down: list[UOp], o: UOp) -> UOp | None:
