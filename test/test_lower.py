@@ -303,14 +303,14 @@ def test_a_fill_of_scratch_comes_before_its_readers() -> None:
     lowered = lower_kernel(CASES["matmul_softmax"].ast, TARGET, (Place("v0", ("o0",)),))
     names = [u.src[0].arg.name for u in lowered.linear.ops if u.op is Ops.LOOP]
     assert names.index("v0_1") < names.index("r1")
-    assert lowered.linear.workspace >= 20 * 4 and len(lowered.scratch) == 1
+    assert lowered.linear.workspace >= 20 * 4 and len(lowered.linear.scratch) == 1
 
 
 def test_scratch_arrays_lie_apart_and_aligned() -> None:
     opts = (Place("v3", ("o0",)), Place("v1", ("o0",)), Place("p3", ()))
     lowered = lower_kernel(CASES["attention"].ast, TARGET, opts)
-    spans = sorted((offset, offset + dtype.itemsize * prod(lowered.linear.scratch[memory].dims))
-                   for memory, (offset, dtype) in lowered.scratch.items())
+    spans = sorted((place.offset, place.offset + place.dtype.itemsize * prod(place.dims))
+                   for place in lowered.linear.scratch.values())
     assert len(spans) == 3 and all(start % 64 == 0 for start, _ in spans)
     assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:])) and spans[-1][1] <= lowered.linear.workspace
 

@@ -33,11 +33,8 @@ def bytes_moved(ast: UOp) -> sint:
     for param, count in read.items():
         total.append(count * param.dtype.itemsize)
     for store in ast.src:
-        total.append(
-            sprod(store.src[1].shape or (1,))
-            * store.src[0].dtype.itemsize
-            * (2 if isinstance(store.arg, ScatterArg) else 1)
-        )
+        times = 2 if isinstance(store.arg, ScatterArg) else 1
+        total.append(sprod(store.src[1].shape or (1,)) * store.src[0].dtype.itemsize * times)
     return ssum(total)
 
 

@@ -171,7 +171,7 @@ class _Walk:
             else:
                 self.emit_closer(node, path)
                 return path[depth].values[node]
-        elif node.dtype is dtypes.index or (node.dtype is dtypes.bool and _is_index_condition(node)):
+        elif node.dtype is dtypes.index or (node.dtype is dtypes.bool and nest.is_index_condition(node)):
             value = self.index_value(node, path)
         elif node.op is Ops.LOAD:
             value = self.emit_load(node, path)
@@ -454,12 +454,6 @@ def loop_ranges(closer: UOp) -> tuple[UOp, ...]:
     return tuple(r for r in parts(closer)[1] if r.arg.kind == "loop")
 
 
-def _is_index_condition(node: UOp) -> bool:
-    if node.op in (Ops.CMPLT, Ops.CMPNE):
-        return node.src[0].dtype is dtypes.index
-    return node.op in (Ops.AND, Ops.OR, Ops.NOT) and all(_is_index_condition(s) for s in node.src)
-
-
 def _data_leaves(index: UOp) -> list[UOp]:
     """Values of other dtypes below an index expression (GATHER's indices), outermost only."""
     leaves: list[UOp] = []
@@ -472,7 +466,7 @@ def _data_leaves(index: UOp) -> list[UOp]:
         seen.add(u)
         if u.op is Ops.CONST:
             continue
-        if u.dtype is not dtypes.index and not (u.dtype is dtypes.bool and _is_index_condition(u)):
+        if u.dtype is not dtypes.index and not (u.dtype is dtypes.bool and nest.is_index_condition(u)):
             leaves.append(u)
         elif u.op is not Ops.RANGE:
             stack.extend(reversed(u.src))

@@ -118,7 +118,7 @@ class Lowering:
         op = node.op
         value: UOp
         if op is Ops.CONST:
-            return UOp.const(_computed_in(node.dtype), node.arg)
+            return UOp.const(accumulator(node.dtype), node.arg)
         if op is Ops.VARIABLE:
             return node
         if op is Ops.IOTA:
@@ -145,10 +145,6 @@ class Lowering:
             raise RuntimeError(f"lower: a kernel cannot hold {node!r}")
         name = self.names.get(node)
         return UOp(Ops.VALUE, value.dtype, (value, *indices), name) if name is not None else value
-
-
-def _computed_in(dtype: DType) -> DType:
-    return accumulator(dtype)
 
 
 def combine(op: Ops, dtype: DType, src: list[UOp]) -> UOp:
@@ -218,12 +214,8 @@ def convert(value: UOp, dtype: DType) -> UOp:
 
 
 def _is_index(value: UOp) -> bool:
-    return value.op is Ops.CONST or (
-        value.op is Ops.CAST
-        and value.src[0].dtype is dtypes.index
-        and bounds(value) is not None
-        and bounds(value) == bounds(value.src[0])
-    )
+    return value.op is Ops.CONST or (value.op is Ops.CAST and value.src[0].dtype is dtypes.index
+                                     and bounds(value) == bounds(value.src[0]))
 
 
 def _as_index(value: UOp) -> UOp:
@@ -286,11 +278,7 @@ def lower_ast(ast: UOp) -> Loops:
 
 
 def _longest(sizes: Iterable[sint]) -> sint:
-    result: sint = 1
-    for n in sizes:
-        if not (isinstance(n, int) and n == 1):
-            result = n
-    return result
+    return next((n for n in sizes if n != 1), 1)
 
 
 def _lower_store(lowering: Lowering, node: UOp, indices: Indices, gate: UOp) -> UOp:

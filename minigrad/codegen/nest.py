@@ -200,6 +200,27 @@ def ranges_named(root: UOp, name: str) -> list[UOp]:
     return [u for u in order(root) if u.op is Ops.RANGE and u.arg.name == name]
 
 
+def innermost(root: UOp) -> tuple[UOp, Nodes]:
+    """The innermost of the loops around everything, and the ranges of all of these, outermost first."""
+    ranges = parts(root)[1]
+    while parts(root)[0][0].op is Ops.END:
+        root = parts(root)[0][0]
+        ranges += parts(root)[1]
+    return root, ranges
+
+
+def ranges_in(index: UOp) -> set[UOp]:
+    """The ranges of which an index is made; not those on which only the ends of these depend."""
+    return {u for u in toposort(index, sources=lambda u: () if u.op is Ops.RANGE else u.src) if u.op is Ops.RANGE}
+
+
+def is_index_condition(node: UOp) -> bool:
+    """Whether a condition is made of comparisons of indices alone."""
+    if node.op in (Ops.CMPLT, Ops.CMPNE):
+        return node.src[0].dtype is dtypes.index
+    return node.op in (Ops.AND, Ops.OR, Ops.NOT) and all(is_index_condition(s) for s in node.src)
+
+
 def lanes(node: UOp) -> list[UOp]:
     """The lane ranges a node depends on: one at most, where it can be rendered."""
     return [r for r in free(node) if r.arg.kind == "lane"]

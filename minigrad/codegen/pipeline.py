@@ -1,11 +1,11 @@
 """The steps from a kernel's AST to the list of UOps that a renderer prints. This file is the list and nothing else."""
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..dtype import DType
 from ..helpers import NOOPT
 from ..target import Target
 from ..uops import Ops, UOp, sint, toposort
@@ -34,7 +34,6 @@ class Lowered:
     threads: sint                               # its extent
     params: tuple[UOp, ...]                     # one PARAM a slot, with the buffer's shape
     written: tuple[int, ...]
-    scratch: dict[UOp, tuple[int, DType]]
     variables: tuple[str, ...]
     operations: sint
     bytes: sint
@@ -76,19 +75,12 @@ def finish(ast: UOp, loops: Loops) -> Lowered:
     linear = linearize(loops)                       # loops opened and closed, addresses and gates made
     params = {u.arg.slot: u for root in (ast, loops.lowering.ast) for u in toposort(root) if u.op is Ops.PARAM}
     used = {u for u in toposort(loops.root) if u.op is Ops.VARIABLE}
-    return Lowered(
-        kernel_name(ast, loops.root),
-        linear,
-        loops.thread,
-        _threads(loops),
-        tuple(params[slot] for slot in sorted(params)),
-        tuple(sorted({s.src[0].arg.slot for s in ast.src})),
-        {memory: (s.offset, s.dtype) for memory, s in linear.scratch.items()},
-        tuple(sorted(str(u.arg.name) for u in used)),
-        cost.operations(ast),
-        cost.bytes_moved(ast),
-        tuple(o for o in loops.opts if isinstance(o, Opt)),
-    )
+    return Lowered(kernel_name(ast, loops.root), linear, loops.thread, _threads(loops),
+                   params=tuple(params[slot] for slot in sorted(params)),
+                   written=tuple(sorted({s.src[0].arg.slot for s in ast.src})),
+                   variables=tuple(sorted(str(u.arg.name) for u in used)),
+                   operations=cost.operations(ast), bytes=cost.bytes_moved(ast),
+                   opts=tuple(o for o in loops.opts if isinstance(o, Opt)))
 
 
 def _threads(loops: Loops) -> sint:
@@ -96,7 +88,4 @@ def _threads(loops: Loops) -> sint:
     if loops.thread is None:
         return 1
     ends = [u.src[1] for u in toposort(loops.root) if u.op is Ops.RANGE and u.arg.name.rstrip("'") == loops.thread]
-    last = ends[0]
-    for e in ends[1:]:
-        last = last.maximum(e)
-    return ssimplify(last)
+    return ssimplify(functools.reduce(UOp.maximum, ends))

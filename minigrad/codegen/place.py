@@ -8,8 +8,10 @@ Consumers are placed before producers: the fill of a value is lowered anew from 
 """
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from ..dtype import DType, accumulator, dtypes
 from ..target import Target
@@ -53,11 +55,9 @@ class Place(Opt):
             return plan
         if self.pad < 0:
             return f"a pad of {self.pad} elements"
-        size = plan.dtype.itemsize * self.stages
         if self.stages != 1 and (reason := self._unstaged(loops, target, plan)):
             return reason
-        for extent in plan.extents:
-            size *= max(1, bounds(extent)[1])
+        size = plan.dtype.itemsize * self.stages * prod(max(1, bounds(extent)[1]) for extent in plan.extents)
         if size > max(target.scratch, 1):
             return f"{size} bytes are more than the scratch of the target"
         return None
@@ -112,9 +112,7 @@ class Place(Opt):
                 return f"the uses of {self.value} start at different places of axis {axis}"
             low = lows.pop()
             highs = [add_scaled(nest.extreme(i[axis], around, True), low, -1) + 1 for i in indices]
-            high = highs[0]
-            for h in highs[1:]:
-                high = high.maximum(h)
+            high = functools.reduce(UOp.maximum, highs)
             n = shape[axis]
             if node.op is not Ops.PARAM and bounds(low)[0] < 0:
                 return f"elements of {self.value} are used before its start on axis {axis}: the array would begin there"

@@ -37,18 +37,15 @@ def place_values(loops: Loops, target: Target, rows: int = LANES_MULTIPLE, share
 def _place_value(loops: Loops, name: str, target: Target, rows: int, shared: bool) -> None:
     users = _users(loops.root)
     uses = [u for u in users if u.op is Ops.VALUE and u.arg == name]
-    if (
-        not uses
-        or all(isinstance(i, UOp) and not nest.free(i) for u in uses for i in u.src[1:])
-        and not nest.free(uses[0])
-        or uses[0].src[0].op is Ops.TF32 and "tf32" in target.matrix    # one instruction, where it is read
-    ):
+    if not uses or not any(nest.free(x) for x in (uses[0], *(i for u in uses for i in u.src[1:]))):
+        return
+    if uses[0].src[0].op is Ops.TF32 and "tf32" in target.matrix:   # one instruction, where it is read
         return
     homes = {home for u in uses for home in _homes(u, users)}
     repeats = max((_repeats(u, home) for u in uses for home in _homes(u, users)), default=1)
     heavy, operations = _weight(uses[0])
     # what happens in one loop only, once per element, costs nothing to leave where it is
-    product = _is_product(uses[0]) and any(h is not _innermost(loops.root) for h in homes)
+    product = _is_product(uses[0]) and any(h is not nest.innermost(loops.root)[0] for h in homes)
     if not (repeats >= REPEATS and operations or heavy and (repeats > 1 or len(_loops_of(homes)) > 1) or product):
         return
     level = _block_rows(loops, uses, _level(loops, uses, target), homes, target, rows)
@@ -104,12 +101,6 @@ def _loops_of(homes: set[UOp]) -> set[tuple[UOp, ...]]:
     return {parts(h)[1] for h in homes}
 
 
-def _innermost(root: UOp) -> UOp:
-    while parts(root)[0][0].op is Ops.END:
-        root = parts(root)[0][0]
-    return root
-
-
 def _is_product(use: UOp) -> bool:
     """A matrix product: rows from one operand, columns from another, both longer than one. Inside of other loops it is
     kept, since only
@@ -141,7 +132,7 @@ def _level(loops: Loops, uses: list[UOp], target: Target) -> list[str]:
     neighbours share elements, as the windows of a convolution do: outside of them each is computed once. Of rows taken
     in blocks, the blocks.
     """
-    outer = _outer_ranges(loops.root)
+    outer = nest.innermost(loops.root)[1]
     common = frozenset.intersection(*(nest.free(u) for u in uses))
     common -= {r for r in outer if any(_slides(i, r, frozenset(outer)) for u in uses for i in u.src[1:])}
     names = [(r.arg.name, r in common and not r.arg.name.endswith(".1")) for r in outer]
@@ -154,24 +145,11 @@ def _level(loops: Loops, uses: list[UOp], target: Target) -> list[str]:
 def _slides(index: UOp, r: UOp, outer: frozenset[UOp]) -> bool:
     """Whether what an index covers for one iteration of an outer range overlaps what it covers for the next."""
     terms = linear(index)[1]
-    inside = {atom: step for atom, step in terms.items() if not _ranges_in(atom) <= outer}
-    if any(r in _ranges_in(atom) for atom in inside):
+    inside = {atom: step for atom, step in terms.items() if not nest.ranges_in(atom) <= outer}
+    if any(r in nest.ranges_in(atom) for atom in inside):
         return True
     span = sum(abs(k) * (bounds(atom)[1] - bounds(atom)[0]) for atom, k in inside.items())
     return r in terms and bool(inside) and span >= abs(terms[r])
-
-
-def _ranges_in(index: UOp) -> set[UOp]:
-    """The ranges of which an index is made; not those on which only the ends of these depend."""
-    found: set[UOp] = set()
-    stack = [index]
-    while stack:
-        u = stack.pop()
-        if u.op is Ops.RANGE:
-            found.add(u)
-        else:
-            stack += u.src
-    return found
 
 
 def _layout(root: UOp, name: str, level: list[str]) -> tuple[tuple[int, int, int], ...]:
@@ -183,18 +161,6 @@ def _layout(root: UOp, name: str, level: list[str]) -> tuple[tuple[int, int, int
     if len(last) != 1 or last == axes[-1:]:
         return ()
     return tuple((a, 1, 0) for a in (*(a for a in axes if a not in last), *last))
-
-
-def _outer_ranges(root: UOp) -> list[UOp]:
-    """The loops around everything, outermost first."""
-    ranges: list[UOp] = []
-    while root.op is Ops.END:
-        body, rs, _ = parts(root)
-        ranges += rs
-        if len(body) == 0 or body[0].op is not Ops.END:
-            break
-        root = body[0]
-    return ranges
 
 
 def _block_rows(loops: Loops, uses: list[UOp], level: list[str], homes: set[UOp], target: Target, rows: int
@@ -212,7 +178,7 @@ def _block_rows(loops: Loops, uses: list[UOp], level: list[str], homes: set[UOp]
     if length < 2 or not (lanes or _streams_past(uses, homes, row)):
         return level
     extent = 1
-    for r in set().union(*(nest.free(u) for u in uses)) - set(_outer_ranges(loops.root)):
+    for r in set().union(*(nest.free(u) for u in uses)) - set(nest.innermost(loops.root)[1]):
         extent = max(extent, nest.extent(r))
     block = min(rows, LANES_MULTIPLE if lanes else BLOCK)
     most = target.scratch if target.has_blocks else max(target.l2 // 2, 64 << 10)
@@ -235,7 +201,7 @@ def _longest_last(loops: Loops, uses: list[UOp], level: list[str], homes: set[UO
         return level
     row = max((r for r in ranges if _streams_past(uses, homes, r)), key=nest.extent, default=ranges[-1])
     moved = [name for name in level if name != row.arg.name] + [row.arg.name]
-    others = [r.arg.name for r in _outer_ranges(loops.root) if r.arg.name not in level]
+    others = [r.arg.name for r in nest.innermost(loops.root)[1] if r.arg.name not in level]
     return moved if nest.extent(row) >= BLOCK and attempt(loops, Order((*moved, *others)), target) else level
 
 
@@ -257,7 +223,7 @@ def _streams_past(uses: list[UOp], homes: set[UOp], row: UOp) -> bool:
 def _bound_reduces(loops: Loops, target: Target) -> None:
     """Loops of reduces end where their guards do."""
     level: list[str] = []
-    for r in _outer_ranges(loops.root):
+    for r in nest.innermost(loops.root)[1]:
         level.append(r.arg.name)
         if r.arg.name.endswith(".0"):
             break

@@ -6,10 +6,6 @@ from ..uops import Ops, UOp
 from ..uops.rewrite import P, Rule, RuleSet, rewrite
 
 
-def _is(value: float) -> P:
-    return P.const(value)
-
-
 def _same_shape(x: UOp, node: UOp) -> UOp | None:
     return x if x.shape == node.shape else None
 
@@ -24,32 +20,18 @@ def _cast_of_cast(x: UOp, inner: UOp, outer: UOp) -> UOp | None:
     return x if outer.dtype is a else UOp(Ops.CAST, outer.dtype, (x,))
 
 
-SIMPLIFY = RuleSet(
-    "simplify",
-    [
-        Rule("mul-one", P(Ops.MUL, P("x"), _is(1), name="node"), _same_shape),
-        Rule(
-            "add-minus-zero",
-            P(Ops.ADD, P("x"), P(Ops.CONST, when=lambda u: u.arg == 0 and str(u.arg).startswith("-")), name="node"),
-            _same_shape,
-        ),
-        Rule("add-zero-int", P(Ops.ADD, P("x"), _is(0), name="node", dtype=lambda d: not d.is_float), _same_shape),
-        Rule("neg-neg", P(Ops.NEG, P(Ops.NEG, P("x"))), lambda x: x),
-        Rule(
-            "divide-by-one",
-            P(Ops.FDIV, P("x"), _is(1), name="node"),
-            lambda x, node: x if x.shape == node.shape and node.src[0] is x else None,
-        ),
-        Rule("where-same", P(Ops.WHERE, P("c"), P("x"), P("x"), name="node"), lambda x, node: _same_shape(x, node)),
-        Rule("cast-same", P(Ops.CAST, P("x"), name="node"), lambda x, node: x if x.dtype is node.dtype else None),
-        Rule(
-            "cast-const",
-            P(Ops.CAST, P(Ops.CONST, name="x"), name="node", dtype=lambda d: d.kind in "iub"),
-            lambda x, node: UOp.const(node.dtype, x.arg) if x.dtype.kind in "iub" else None,
-        ),
-        Rule("cast-cast", P(Ops.CAST, P(Ops.CAST, P("x"), name="inner"), name="outer"), _cast_of_cast),
-    ],
-)
+SIMPLIFY = RuleSet("simplify", [
+    Rule("mul-one", P(Ops.MUL, P("x"), P.const(1), name="node"), _same_shape),
+    Rule("add-minus-zero", P(Ops.ADD, P("x"), P.const(-0.0), name="node"), _same_shape),
+    Rule("add-zero-int", P(Ops.ADD, P("x"), P.const(0), name="node", dtype=lambda d: not d.is_float), _same_shape),
+    Rule("neg-neg", P(Ops.NEG, P(Ops.NEG, P("x"))), lambda x: x),
+    Rule("divide-by-one", P(Ops.FDIV, P("x"), P.const(1), name="node"), _same_shape),
+    Rule("where-same", P(Ops.WHERE, P("c"), P("x"), P("x"), name="node"), _same_shape),
+    Rule("cast-same", P(Ops.CAST, P("x"), name="node"), lambda x, node: x if x.dtype is node.dtype else None),
+    Rule("cast-const", P(Ops.CAST, P(Ops.CONST, name="x"), name="node", dtype=lambda d: d.kind in "iub"),
+         lambda x, node: UOp.const(node.dtype, x.arg) if x.dtype.kind in "iub" else None),
+    Rule("cast-cast", P(Ops.CAST, P(Ops.CAST, P("x"), name="inner"), name="outer"), _cast_of_cast),
+])
 
 
 def simplify(ast: UOp) -> UOp:

@@ -64,22 +64,20 @@ def fills_of(root: UOp) -> dict[str, UOp]:
 
 def root_nest(root: UOp) -> NestView:
     """The loops around everything and what is stored in the innermost."""
-    around: tuple[UOp, ...] = ()
-    while parts(root)[0][0].op is Ops.END:
-        around += parts(root)[1]
-        root = parts(root)[0][0]
-    return nest_view(root, (), around)
+    end, ranges = nest.innermost(root)
+    return nest_view(end, (), ranges)
 
 
-def nest_view(end: UOp, level: tuple[UOp, ...], around: tuple[UOp, ...] = ()) -> NestView:
-    body, ranges, _ = parts(end)
+def nest_view(end: UOp, level: tuple[UOp, ...], ranges: tuple[UOp, ...] = ()) -> NestView:
+    """`ranges`: those of the loops around as well, where they belong to the nest."""
+    body, own, _ = parts(end)
     fills: set[UOp] = set()
     nodes: list[UOp] = []
     for statement in body:
         if statement.op is Ops.STORE:
             nodes += nest.toposort_until(statement, lambda u: u.op is Ops.END or u in fills)
     unique = tuple(dict.fromkeys(nodes))
-    return NestView(around + ranges, level, unique, tuple(u for u in unique if u.op is Ops.REDUCE),
+    return NestView(ranges or own, level, unique, tuple(u for u in unique if u.op is Ops.REDUCE),
                     tuple(s for s in body if s.op is Ops.STORE))
 
 
@@ -296,7 +294,8 @@ def _operand(d: UOp, loads: list[UOp], o: UOp) -> _Operand | None:
     reduced = tuple(a for a, i in enumerate(indices) if set(parts(d)[1]) & nest.free(i))
     if len(inner) != 1 or inner[0] in reduced:
         return None
-    moved = {r for i in indices for r in toposort(i) if r.op is Ops.RANGE and r not in _ends_of(i)}
+    # of ranges that stand in the bounds of others alone, packing covers the extremes
+    moved = set().union(*(nest.ranges_in(i) for i in indices))
     return _Operand(loads[0].src[0].arg.slot, reduced, inner[0], frozenset(moved))
 
 
@@ -437,20 +436,6 @@ def _block(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
     if depth <= most * 3 // 2:
         return 0
     return next((b for b in range(most // inner, most // inner // 3, -1) if outer % b == 0), 0) if most >= inner else 1
-
-
-def _ends_of(index: UOp) -> set[UOp]:
-    """Ranges that an index mentions only in the bounds of other ranges: packing covers those bounds' extremes."""
-    inside = set(nest.toposort_until(index, lambda u: False))
-    direct: set[UOp] = set()
-    stack = [index]
-    while stack:
-        u = stack.pop()
-        if u.op is Ops.RANGE:
-            direct.add(u)
-        else:
-            stack.extend(u.src)
-    return {u for u in inside if u.op is Ops.RANGE} - direct
 
 
 def _widest(target: Target) -> int:

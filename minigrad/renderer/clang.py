@@ -21,13 +21,9 @@ class ClangRenderer(CStyle):
     def __init__(self, ops: list[UOp], target: Target, compiler_features: frozenset[str], thread: str | None) -> None:
         super().__init__(ops)
         self.target, self.features, self.thread = target, compiler_features, thread
-        self.chunks: dict[str, None] = {}      # pieces of the prelude, in order
         self.streams = False
 
     # ---- the prelude
-
-    def need(self, text: str) -> None:
-        self.chunks.setdefault(text)
 
     def vector(self, name: str) -> str:
         """A type's C name; vectors are defined in the prelude."""
@@ -307,9 +303,9 @@ def render(lowered: Lowered, target: Target, features: frozenset[str]) -> Progra
         kind = renderer.types[p.dtype.name]
         comment = f"  // {'x'.join(map(str, p.arg.shape))}" if p.arg.shape else ""
         head.append(f"  {constant}{kind} *restrict data{p.arg.slot} = buffers[{p.arg.slot}];{comment}")
-    for memory, (offset, dtype) in lowered.scratch.items():
-        kind = renderer.types[dtype.name]
-        head.append(f"  {kind} *restrict {scratch_name(memory)} = ({kind} *)(workspace + {offset});")
+    for memory, place in lowered.linear.scratch.items():
+        kind = renderer.types[place.dtype.name]
+        head.append(f"  {kind} *restrict {scratch_name(memory)} = ({kind} *)(workspace + {place.offset});")
     head += [f"  const long {name} = variables[{i}];" for i, name in enumerate(lowered.variables)]
     if renderer.streams and target.arch == "x86_64":
         body.append("  __builtin_ia32_sfence();")

@@ -10,22 +10,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..codegen.nest import is_index_condition
 from ..dtype import DType, dtypes
-from ..uops import Ops, UOp
+from ..uops import Ops, UOp, toposort
 from ..uops.uop import bounds, index_const, linear
 
 Names = dict[UOp, str]
 
-BINARY_SIGN = {
-    Ops.ADD: "+",
-    Ops.MUL: "*",
-    Ops.FDIV: "/",
-    Ops.CMPLT: "<",
-    Ops.CMPNE: "!=",
-    Ops.AND: "&",
-    Ops.OR: "|",
-    Ops.XOR: "^",
-}
+BINARY_SIGN = {Ops.ADD: "+", Ops.MUL: "*", Ops.FDIV: "/", Ops.CMPLT: "<", Ops.CMPNE: "!=", Ops.AND: "&", Ops.OR: "|",
+               Ops.XOR: "^"}
+BINARY_CALL = {Ops.MAX: "max", Ops.IDIV: "floordiv", Ops.MOD: "floormod", Ops.SHL: "shl", Ops.SHR: "shr"}
+CONDITIONS = (Ops.CMPLT, Ops.CMPNE, Ops.AND, Ops.OR, Ops.NOT)
 WIDENED = {Ops.ADD, Ops.MUL, Ops.NEG, Ops.AND, Ops.OR, Ops.XOR, Ops.WHERE}
 
 
@@ -49,6 +44,10 @@ class CStyle:
         self.helpers: set[str] = set()
         self.uses = _count_uses(ops)
         self.inline: dict[UOp, str] = {}
+        self.chunks: dict[str, None] = {}      # pieces of the prelude, in order
+
+    def need(self, text: str) -> None:
+        self.chunks.setdefault(text)
 
     # ---- tables that a backend changes
 
@@ -116,16 +115,12 @@ class CStyle:
     def statement(self, u: UOp) -> None:
         op = u.op
         if op is Ops.LOOP:
-            self.open_loop(u)
-        elif op is Ops.ENDLOOP:
-            self.depth -= 1
-            self.scopes.pop()
-            self.write("}")
+            name = range_name(u.src[0])
+            start, stop = self.loop_bounds(u.src[0])
+            self.open(f"for ({self.index_type} {name} = {start}; {name} < {stop}; {name}++) {{")
         elif op is Ops.IF:
-            self.write(f"if ({self.lookup(u.src[0])}) {{")
-            self.depth += 1
-            self.scopes.append({})
-        elif op is Ops.ENDIF:
+            self.open(f"if ({self.lookup(u.src[0])}) {{")
+        elif op in (Ops.ENDLOOP, Ops.ENDIF):
             self.depth -= 1
             self.scopes.pop()
             self.write("}")
@@ -153,11 +148,8 @@ class CStyle:
         self.write(f"{self.type_of(u.dtype)} {name} = {text};")
         self.scopes[-1][u] = name
 
-    def open_loop(self, u: UOp) -> None:
-        r = u.src[0]
-        name = range_name(r)
-        start, stop = self.loop_bounds(r)
-        self.write(f"for ({self.index_type} {name} = {start}; {name} < {stop}; {name}++) {{")
+    def open(self, head: str) -> None:
+        self.write(head)
         self.depth += 1
         self.scopes.append({})
 
@@ -197,10 +189,9 @@ class CStyle:
         if op is Ops.WHERE:
             return self.where(u)
         if len(u.src) == 1:
-            return self.unary(
-                op, u.dtype, self.lookup(u.src[0]) if op in (Ops.NEG, Ops.NOT, Ops.RECIPROCAL) else self.plain(u.src[0])
-            )
-        if len(u.src) == 2 and op in BINARY_SIGN or op in (Ops.MAX, Ops.IDIV, Ops.MOD, Ops.SHL, Ops.SHR):
+            text = self.lookup if op in (Ops.NEG, Ops.NOT, Ops.RECIPROCAL) else self.plain
+            return self.unary(op, u.dtype, text(u.src[0]))
+        if op in BINARY_SIGN or op in BINARY_CALL:
             a, b = u.src
             operand = a.dtype if a.dtype.count >= b.dtype.count else b.dtype
             return self.binary(op, u.dtype, operand, self.lookup(a), self.lookup(b))
@@ -229,14 +220,7 @@ class CStyle:
             return f"!{a} & {b}"
         if op in BINARY_SIGN:
             return f"{a} {BINARY_SIGN[op]} {b}"
-        if op is Ops.MAX and operand.is_float:
-            return self.helper_call("max", operand, a, b)
-        return self.helper_call(
-            {Ops.MAX: "max", Ops.IDIV: "floordiv", Ops.MOD: "floormod", Ops.SHL: "shl", Ops.SHR: "shr"}[op],
-            operand,
-            a,
-            b,
-        )
+        return self.helper_call(BINARY_CALL[op], operand, a, b)
 
     def helper_call(self, name: str, dtype: DType, *arguments: str) -> str:
         raise NotImplementedError
@@ -247,7 +231,7 @@ class CStyle:
 
     def cast(self, u: UOp) -> str:
         source = u.src[0]
-        if source.dtype is dtypes.index or (source.dtype is dtypes.bool and is_condition_tree(source)):
+        if source.dtype is dtypes.index or (source.dtype is dtypes.bool and is_index_condition(source)):
             text = self.condition(source) if source.dtype is dtypes.bool else self.index(source)
             return f"({self.type_of(u.dtype)})({text})"
         return self.convert(self.lookup(source), source.dtype, u.dtype)
@@ -295,11 +279,8 @@ class CStyle:
         if op in (Ops.ADD, Ops.MUL) and u.dtype is dtypes.index:
             return self.sum(u)
         if op is Ops.CAST:
-            return (
-                f"({self.index_type}){self.lookup(u.src[0])}"
-                if u.src[0].dtype is not dtypes.index
-                else self.index(u.src[0])
-            )
+            source = u.src[0]
+            return self.index(source) if source.dtype is dtypes.index else f"({self.index_type}){self.lookup(source)}"
         if op is Ops.WHERE:
             return f"({self.condition(u.src[0])} ? {self.index(u.src[1])} : {self.index(u.src[2])})"
         a, b = (self.index(s) for s in u.src)
@@ -350,10 +331,8 @@ class CStyle:
             return f"{self.index(u.src[0])} != 0"
         if op in (Ops.AND, Ops.OR):
             sign = " && " if op is Ops.AND else " || "
-            return sign.join(
-                f"({self.condition(s)})" if s.op in (Ops.OR, Ops.AND) and s.op is not op else self.condition(s)
-                for s in u.src
-            )
+            texts = [(self.condition(s), s.op in (Ops.OR, Ops.AND) and s.op is not op) for s in u.src]
+            return sign.join(f"({text})" if grouped else text for text, grouped in texts)
         if op is Ops.NOT:
             return f"!({self.condition(u.src[0])})"
         return self.lookup(u)
@@ -393,12 +372,6 @@ def _balanced(text: str) -> bool:
     return False
 
 
-def is_condition_tree(u: UOp) -> bool:
-    if u.op in (Ops.CMPLT, Ops.CMPNE):
-        return u.src[0].dtype is dtypes.index
-    return u.op in (Ops.AND, Ops.OR, Ops.NOT) and all(is_condition_tree(s) for s in u.src)
-
-
 def _as_float32(value: float) -> float:
     with np.errstate(over="ignore"):
         return float(np.float32(value))
@@ -418,9 +391,8 @@ def _count_uses(ops: list[UOp]) -> dict[UOp, str]:
         for s in u.src:
             count[s] = count.get(s, 0) + 1
             same[s] = made.get(s) == block
-        if u.op in (Ops.LOAD, Ops.STORE, Ops.LOOP) or (
-            u.op is Ops.CAST and u.src[0].dtype in (dtypes.index, dtypes.bool)
-        ):
+        of_indices = u.op is Ops.CAST and u.src[0].dtype in (dtypes.index, dtypes.bool)
+        if u.op in (Ops.LOAD, Ops.STORE, Ops.LOOP) or of_indices:
             for leaf in _leaves(u.src[0]):  # data inside of addresses and conditions keeps its name
                 count[leaf] = count.get(leaf, 0) + 2
         if u.op in (Ops.ENDLOOP, Ops.ENDIF):
@@ -432,21 +404,9 @@ def _count_uses(ops: list[UOp]) -> dict[UOp, str]:
 
 
 def _leaves(root: UOp) -> list[UOp]:
-    found: list[UOp] = []
-    seen: set[UOp] = set()
-    stack = [root]
-    while stack:
-        u = stack.pop()
-        if u in seen:
-            continue
-        seen.add(u)
-        if (
-            u.dtype is not dtypes.index
-            and u.op not in (Ops.CMPLT, Ops.CMPNE, Ops.AND, Ops.OR, Ops.NOT)
-            or u.op is Ops.LOAD
-        ):
-            found.append(u)
-            continue
-        found.append(u)
-        stack.extend(u.src)
-    return found
+    """The nodes of an index expression, down to its data."""
+    return toposort(root, sources=lambda u: u.src if _is_of_indices(u) else ())
+
+
+def _is_of_indices(u: UOp) -> bool:
+    return u.op is not Ops.LOAD and (u.dtype is dtypes.index or u.op in CONDITIONS)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..codegen.linearize import stored_size
+from ..codegen.nest import is_index_condition
 from ..codegen.pipeline import Lowered
 from ..dtype import DType, dtypes
 from ..target import Target
@@ -19,7 +20,7 @@ from ..uops.symbolic import ssimplify
 from ..uops.uop import bounds, index_const
 from . import helpers_c as c
 from .base import ProgramSpec
-from .cstyle import CStyle, is_condition_tree, range_name, scratch_name
+from .cstyle import CStyle, range_name, scratch_name
 
 COMPONENTS = "xyzw"
 NO_INTEGERS = frozenset({Ops.INDEX, Ops.LOOP, Ops.SPECIAL})    # of dtype index, and no numbers
@@ -49,7 +50,6 @@ class GPURenderer(CStyle):
 
     def __init__(self, ops: list[UOp]) -> None:
         super().__init__(ops)
-        self.chunks: dict[str, None] = {}
         self.specials: dict[tuple[str, int], UOp] = {}
         integers = (u for u in toposort(*ops) if u.dtype is dtypes.index and u.op not in NO_INTEGERS)
         if any(max(map(abs, bounds(u))) >= 1 << 31 for u in integers):
@@ -84,7 +84,7 @@ class GPURenderer(CStyle):
     # ---- the prelude
 
     def need(self, text: str) -> None:
-        self.chunks.setdefault(text.replace("static inline", self.device))
+        super().need(text.replace("static inline", self.device))
 
     def prelude(self) -> tuple[str, ...]:
         of_indices = []
@@ -229,7 +229,7 @@ class GPURenderer(CStyle):
     def cast(self, u: UOp) -> str:
         """A condition on indices is a bool or an int of 0 and 1, which needs no cast."""
         source = u.src[0]
-        plain = source.dtype is u.dtype is dtypes.bool and is_condition_tree(source)
+        plain = source.dtype is u.dtype is dtypes.bool and is_index_condition(source)
         return self.condition(source) if plain else super().cast(u)
 
     # ---- memory

@@ -22,12 +22,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from ..helpers import EAGER, NOFUSE
+from ..shape.build import viewed
 from ..target import host_target
 from ..uops import Ops, UOp
 from .cost import Costs
 from .drafts import unfused
 from .graph import Graph
-from .kernelize import Kernel, Kernelizer, Schedule, view
+from .kernelize import Kernel, Kernelizer, Schedule
 from .memory import NewBuffer, allocate
 from .parallel import split_long_reduces
 from .placement import fused
@@ -84,6 +85,6 @@ def create_schedule(sinks: Iterable[UOp], new_buffer: NewBuffer,
             _, tracker = graph.without_views(sink, home)
             for step in (part, tracker):
                 if step is not None:
-                    buffer = view(buffer, step)
+                    buffer = viewed(buffer, step)
             realized[sink] = buffer
         return Schedule(kernels, kernelizer.variables), realized

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..uops import Ops, UOp, sint
+from ..uops import Ops, UOp, sint, toposort
 from .graph import FREE, STORED, Graph
 from .reasons import Reason
 
@@ -108,30 +108,13 @@ def stored_values(graph: Graph, node: UOp) -> tuple[UOp, ...]:
 
 def body(graph: Graph, placement: Placement, draft: Draft) -> Body:
     """Walks from the stores down to memory."""
-    producer, nodes, loads = placement.producer, list[UOp](), list[UOp]()
-    seen: set[UOp] = set()
-    stack: list[tuple[UOp, bool]] = []
-    for store in reversed(draft.stores):
-        stack += [(value, False) for value in reversed(stored_values(graph, store))]
-    while stack:
-        node, done = stack.pop()
-        if done:
-            nodes.append(node)
-            continue
-        if node in seen:
-            continue
-        seen.add(node)
-        made_by = producer.get(node)
-        if node.op is Ops.BUFFER or (made_by is not None and made_by is not draft):
-            loads.append(node)
-            continue
+    def is_load(node: UOp) -> bool:
+        return node.op is Ops.BUFFER or placement.producer.get(node, draft) is not draft
+
+    def sources(node: UOp) -> tuple[UOp, ...]:
+        if is_load(node):
+            return ()
         # a node that is stored here and read here as well is computed once: the reader takes the value that is stored
-        sources = stored_values(graph, node) if node.op in STORED else graph.sources(node)
-        if not sources:
-            nodes.append(node)
-            continue
-        stack.append((node, True))
-        for source in reversed(sources):
-            if source not in seen:
-                stack.append((source, False))
-    return Body(nodes, loads)
+        return stored_values(graph, node) if node.op in STORED else graph.sources(node)
+    order = toposort(*[value for store in draft.stores for value in stored_values(graph, store)], sources=sources)
+    return Body([node for node in order if not is_load(node)], [node for node in order if is_load(node)])

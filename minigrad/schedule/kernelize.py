@@ -12,6 +12,7 @@ from typing import Any
 
 from ..dtype import dtypes
 from ..shape import ShapeTracker
+from ..shape.build import viewed
 from ..uops import SCALARS, Ops, ParamArg, UOp
 from ..uops.symbolic import rebuild, substitute
 from ..uops.trace import inherit, lines_of, record
@@ -171,7 +172,7 @@ class _Ast:
         memory = self.arrangement.read(self.draft, node)
         param = self.params[self.slot(memory)]
         part = self.kernelizer.inside(memory, node.shape)
-        return param if part is None else view(param, part)
+        return param if part is None else viewed(param, part)
 
     def rebuilt(self, node: UOp) -> UOp:
         op, built = node.op, self.built
@@ -180,7 +181,7 @@ class _Ast:
         if op is Ops.IOTA:
             return node.replace(arg=self.kernelizer.size(node.arg))
         if op is Ops.VIEW:
-            return view(built[self.graph.source(node.src[0])], self.kernelizer.tracker(node.arg))
+            return viewed(built[self.graph.source(node.src[0])], self.kernelizer.tracker(node.arg))
         if op is Ops.ASSIGN or op is Ops.CONTIGUOUS:  # stored by this kernel as well
             return built[stored_values(self.graph, node)[0]]
         sources = tuple([built[s] for s in self.graph.sources(node)])
@@ -206,11 +207,11 @@ class _Ast:
         layout = self.draft.layouts.get(node)
         if layout is not None:
             part = lined_up(part or ShapeTracker.contiguous(memory.shape), layout)
-            value = view(value, lined_up(ShapeTracker.contiguous(value.shape), layout))
+            value = viewed(value, lined_up(ShapeTracker.contiguous(value.shape), layout))
         order = self.draft.order
         if order is not None:
             part = (part or ShapeTracker.contiguous(memory.shape)).permute(order)
-            value = view(value, ShapeTracker.contiguous(value.shape).permute(order))
+            value = viewed(value, ShapeTracker.contiguous(value.shape).permute(order))
         if part is not None and part.is_identity(memory.shape):
             part = None
         return UOp(Ops.STORE, dtypes.void, (param, value), part)
@@ -219,7 +220,7 @@ class _Ast:
         """A scalar under the shape that is stored."""
         if value.shape == () and shape != ():
             shape = tuple(self.kernelizer.size(n) for n in shape)
-            return view(value, ShapeTracker.contiguous(()).reshape((1,) * len(shape)).expand(shape))
+            return viewed(value, ShapeTracker.contiguous(()).reshape((1,) * len(shape)).expand(shape))
         return value
 
 
@@ -229,10 +230,3 @@ def lined_up(tracker: ShapeTracker, layout: Layout) -> ShapeTracker:
         tracker = tracker.reshape([n for size, cut in zip(tracker.shape, layout.cut) for n in cut or (size,)])
     axes = [1 if part is None else tracker.shape[part] for part in layout.axes]
     return tracker.permute(layout.order).reshape(axes)
-
-
-def view(node: UOp, tracker: ShapeTracker) -> UOp:
-    """The node seen through a tracker: views compose, the identity vanishes."""
-    if node.op is Ops.VIEW:
-        tracker, node = node.arg + tracker, node.src[0]
-    return node if tracker.is_identity(node.shape) else UOp(Ops.VIEW, node.dtype, (node,), tracker)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from ..dtype import dtypes
 from ..shape import ShapeTracker
+from ..shape.build import viewed
 from ..uops import Ops, ReduceArg, UOp
 from ..uops.trace import inherit, record
 from .cost import Costs
 from .graph import FREE, Graph
-from .kernelize import view
 from .reasons import Reason
 
 HALVES = (dtypes.float16, dtypes.bfloat16)
@@ -72,10 +72,10 @@ def split(node: UOp, source: UOp, axis: int, parts: int) -> list[UOp]:
     length = -(-shape[axis] // parts)
     padding = tuple((0, parts * length - shape[axis] if a == axis else 0) for a in range(len(shape)))
     cut = (*shape[:axis], parts, length, *shape[axis + 1:])
-    whole = new(view(source, ShapeTracker.contiguous(shape).pad(padding).reshape(cut)))
+    whole = new(viewed(source, ShapeTracker.contiguous(shape).pad(padding).reshape(cut)))
     partial = new(UOp(Ops.REDUCE, whole.dtype, (whole,), ReduceArg(op, tuple(a if a < axis else a + 1 for a in axes))))
     flat = (*partial.shape[:axis + 1], *partial.shape[axis + 2:])
-    joined = new(view(partial, ShapeTracker.contiguous(partial.shape).reshape(flat)))
+    joined = new(viewed(partial, ShapeTracker.contiguous(partial.shape).reshape(flat)))
     result = new(UOp(Ops.REDUCE, joined.dtype, (joined,), ReduceArg(op, (axis,))))
     if result.dtype is not node.dtype:
         new(UOp(Ops.CAST, node.dtype, (result,)))

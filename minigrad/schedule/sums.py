@@ -9,11 +9,11 @@ from __future__ import annotations
 from math import prod
 
 from ..shape import ShapeTracker
+from ..shape.build import viewed
 from ..shape.view import View, suffix_products
 from ..uops import Ops, ReduceArg, UOp
 from ..uops.trace import inherit, record
 from .graph import Graph
-from .kernelize import view
 
 MOST = 2.0      # elements of a part, those of the padding too, for each that is summed
 
@@ -79,10 +79,10 @@ def merged(node: UOp, inner: UOp, source: UOp, tracker: ShapeTracker) -> list[UO
     first = View.contiguous(source.shape).permute((*kept, *axes))
     views = [View((*v.shape, *summed), (*[stride * row for stride in v.strides], *steps), v.offset * row,
                   None if v.mask is None else (*v.mask, *whole)) for v in tracker.views]
-    parts = view(source, ShapeTracker((first, *views)))
+    parts = viewed(source, ShapeTracker((first, *views)))
     rank = len(tracker.shape)
     total = UOp(Ops.REDUCE, node.dtype, (parts,), ReduceArg(Ops.ADD, (*node.arg.axes, *range(rank, rank + len(axes)))))
-    return [parts, total, view(total, ShapeTracker.contiguous(total.shape).reshape(node.shape))]
+    return [parts, total, viewed(total, ShapeTracker.contiguous(total.shape).reshape(node.shape))]
 
 
 __all__ = ["merge_sums"]
