@@ -102,9 +102,7 @@ def stride(access: UOp, r: UOp) -> int:
         moving = [a for a, i in enumerate(indices) if nest.free(i)]  # axes of length one always have index 0
         last, width = (layout[-1][0], layout[-1][2]) if layout else (moving[-1] if moving else 0, 0)
         inner = linear(indices[last])[1].get(r, 0) if indices else 0
-        others = any(r in nest.free(i) for a, i in enumerate(indices) if a != last) or (
-            not inner and r in nest.free(indices[last])
-        )
+        others = any(r in nest.free(i) for a, i in enumerate(indices) if a != last or not inner)
         return FAR if others or (width and inner and extent(r) * inner > width) else inner
     flat = flatten(indices, memory.arg.shape)[0]
     step = linear(flat)[1].get(r, 0)
@@ -114,22 +112,7 @@ def stride(access: UOp, r: UOp) -> int:
 def _tile(loops: Loops, view: NestView, target: Target) -> None:
     lanes = max(4, target.vector_bytes // 4)
     loads = [u for u in view.nodes if u.op is Ops.LOAD]
-    o = (
-        next(
-            (
-                r
-                for r in reversed(view.ranges)
-                if r.arg.name not in loops.serial
-                and r.arg.kind == "loop"
-                and r in nest.free(view.stores[0])
-                and all(stride(s, r) in (0, 1) for s in view.stores)
-                and any(stride(s, r) == 1 for s in view.stores)
-            ),
-            None,
-        )
-        if view.stores
-        else None
-    )
+    o = _stored_range(loops, view)
     if o is None or extent(o) < lanes or _slides(view, o):
         o = _turned_columns(loops, view, lanes) or o
     if o is not None and extent(o) < 4:
@@ -143,12 +126,7 @@ def _tile(loops: Loops, view: NestView, target: Target) -> None:
             all(abs(_stride_of_lanes(u, o, lanes)) > 1 for u in loads if o in nest.free(u)):
         o = None                                   # nothing but gathers
     accumulators = ACCUMULATORS
-    if (
-        o is None
-        and not view.reduces
-        and len(loads) == 1
-        and _turn(loops, view, loads[0], lanes, target)
-    ):
+    if o is None and not view.reduces and len(loads) == 1 and _turn(loops, view, loads[0], lanes, target):
         return
     if o is None:
         accumulators = _rows_of_lanes(loops, view, across, target)
@@ -203,6 +181,16 @@ def _slides(view: NestView, o: UOp) -> bool:
     d = max(view.reduces, key=_depth, default=None)
     return d is not None and _depth(d) >= LEAST_DEPTH and any(
         o in nest.free(i) and nest.free(i) & set(parts(d)[1]) for u in loads_of(d) for i in nest.access(u)[1])
+
+
+def _stored_range(loops: Loops, view: NestView) -> UOp | None:
+    """The innermost loop along which some of the stores lie next to one another, and others at one place."""
+    for r in reversed(view.ranges if view.stores else ()):
+        if r.arg.name not in loops.serial and r.arg.kind == "loop" and r in nest.free(view.stores[0]):
+            steps = {stride(s, r) for s in view.stores}
+            if 1 in steps and steps <= {0, 1}:
+                return r
+    return None
 
 
 def _turned_columns(loops: Loops, view: NestView, lanes: int) -> UOp | None:
@@ -262,9 +250,8 @@ def row_range(view: NestView, down: list[UOp], o: UOp) -> UOp | None:
     for r in reversed(view.ranges):
         if r is o or r.arg.kind != "loop" or extent(r) < 2:
             continue
-        if all(
-            r in nest.free(d) and any(o in nest.free(u) and r not in nest.free(u) for u in loads_of(d)) for d in down
-        ):
+        if all(r in nest.free(d) and any(o in nest.free(u) and r not in nest.free(u) for u in loads_of(d))
+               for d in down):
             return r
     return None
 
@@ -342,12 +329,8 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
         attempt(loops, Order((*level, *rest, along)), target)
         rows_turned = all(_turn_rows(loops, view, d, rows, o, tuple(front), target) for d in down)
         block, name = 0 if rows_turned else _block(view, down, o, target), parts(down[0])[1][0].arg.name
-        if (
-            block
-            and rest
-            and attempt(loops, Split(name, block), target)
-            and attempt(loops, Carry(name + ".0", rest[0]), target)
-        ):
+        if block and rest and attempt(loops, Split(name, block), target) and \
+                attempt(loops, Carry(name + ".0", rest[0]), target):
             level += (name + ".0",)
     packed = True
     for x in operands:
@@ -472,11 +455,8 @@ def _rows_of_lanes(loops: Loops, view: NestView, across: list[UOp], target: Targ
     for r in reversed(view.ranges):
         if r.arg.kind != "loop" or r.arg.name in loops.serial or not 2 <= extent(r) <= 8:
             continue
-        if (
-            all(r in nest.free(d) for d in across)
-            and any(r not in nest.free(u) for d in across for u in loads_of(d))
-            and attempt(loops, Upcast(r.arg.name), target)
-        ):
+        if all(r in nest.free(d) for d in across) and any(r not in nest.free(u) for d in across for u in loads_of(d)) \
+                and attempt(loops, Upcast(r.arg.name), target):
             return max(1, ACCUMULATORS * 2 // extent(r))
     return ACCUMULATORS
 
@@ -485,26 +465,16 @@ def _vectorize_reduce(loops: Loops, d: UOp, lanes: int, accumulators: int, targe
     """Lanes along the reduce's contiguous range, several accumulators, the remainder cut off."""
     ranges = [r for r in parts(d)[1] if r.arg.kind == "loop"]
     loads = loads_of(d)
-    best = next(
-        (
-            r
-            for r in reversed(ranges)
-            if loads
-            and sum(stride(u, r) == 1 for u in loads) * 2 >= sum(r in nest.free(u) for u in loads)
-            and any(stride(u, r) == 1 for u in loads)
-        ),
-        None,
-    )
-    if best is None:
-        best = next((r for r in reversed(ranges) if not loads), None)
+    next_to = {r: sum(stride(u, r) == 1 for u in loads) for r in ranges}
+    best = next((r for r in reversed(ranges) if not loads
+                 or next_to[r] and next_to[r] * 2 >= sum(r in nest.free(u) for u in loads)), None)
     if best is None or extent(best) < 4 or not nest.ranges_named(loops.root, best.arg.name):
         return
     _split_into_lanes(loops, best, lanes, accumulators, target)
 
 
-def _split_into_lanes(
-    loops: Loops, r: UOp, lanes: int, vectors: int, target: Target, rows: tuple[str, ...] = ()
-) -> None:
+def _split_into_lanes(loops: Loops, r: UOp, lanes: int, vectors: int, target: Target,
+                      rows: tuple[str, ...] = ()) -> None:
     """range -> blocks of `vectors` vectors: the last, partial block is peeled off. `rows` are duplicated around it."""
     inner, length = str(r.arg.name), extent(r)
     while lanes > 4 and lanes > length:
@@ -518,14 +488,14 @@ def _split_into_lanes(
             attempt(loops, Peel(block, at=length // size), target)
         elif not constant and (r.src[1] % size) is not index_const(0):
             attempt(loops, Peel(block, -1), target)
-    if size > lanes:
-        attempt(loops, Split(inner, lanes), target)
-        attempt(loops, Vector(inner + ".1"), target)
-        attempt(loops, Upcast(inner + ".0"), target)
-    else:
-        attempt(loops, Vector(inner), target)
-    for row in rows:
-        attempt(loops, Upcast(row), target)
+    _into_lanes(loops, inner, size, lanes, target, rows)
+
+
+def _into_lanes(loops: Loops, inner: str, size: int, lanes: int, target: Target, rows: tuple[str, ...]) -> None:
+    """A loop of whole vectors becomes them, duplicated for each of the rows."""
+    opts = [Split(inner, lanes), Vector(inner + ".1"), Upcast(inner + ".0")] if size > lanes else [Vector(inner)]
+    for opt in (*opts, *map(Upcast, rows)):
+        attempt(loops, opt, target)
 
 
 def _vectors(length: int, lanes: int, most: int) -> int:
@@ -556,27 +526,22 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
     found = nest.ranges_named(loops.root, inner)
     if not found:
         return
-    row_name = None
+    row_names: tuple[str, ...] = ()
     if rows is not None:
         height = max(1, (target.registers - 1) // (vectors * reduces) - 1)
         height = min(height, MOST_ROWS, extent(rows))
         least = height * 2 // 3 if extent(rows) <= 4 * height else height - 1
-        height = next(
-            (h for h in range(height, least - 1, -1) if extent(rows) % h == 0), height
-        )  # no remainder, if possible
+        without_rest = (h for h in range(height, least - 1, -1) if extent(rows) % h == 0)
+        height = next(without_rest, height)
         if extent(rows) % height and extent(rows) <= 4 * height:    # then about equal tiles
             height = -(-extent(rows) // -(-extent(rows) // height))
         others = [r for r in view.ranges if r not in (o, rows) and extent(r) >= target.cores]
         alone = not view.level and inner == name and not others
-        row_name = _split_rows(loops, rows.arg.name, extent(rows), height, alone, target)
+        row_names = _split_rows(loops, rows.arg.name, extent(rows), height, alone, target)
     if inner == split and length == lanes * vectors:
-        attempt(loops, Split(inner, lanes), target)
-        attempt(loops, Vector(inner + ".1"), target)
-        attempt(loops, Upcast(inner + ".0"), target)
-        for r in row_name or ():
-            attempt(loops, Upcast(r), target)
+        _into_lanes(loops, inner, length, lanes, target, row_names)
         return
-    _split_into_lanes(loops, found[0], lanes, vectors, target, row_name or ())
+    _split_into_lanes(loops, found[0], lanes, vectors, target, row_names)
     if not down and not view.level:
         _stream_outputs(loops, view, target)
 
@@ -609,10 +574,6 @@ def _stream_outputs(loops: Loops, view: NestView, target: Target) -> None:
     """
     for s in view.stores:
         memory = s.src[0]
-        size = memory.dtype.itemsize
-        if memory.op is Ops.PARAM:
-            for n in memory.arg.shape:
-                size *= n
-            if size * 2 >= max(target.l3, 1 << 20):
-                attempt(loops, NonTemporal(memory.arg.slot), target)
+        if memory.op is Ops.PARAM and prod(memory.arg.shape) * memory.dtype.itemsize * 2 >= max(target.l3, 1 << 20):
+            attempt(loops, NonTemporal(memory.arg.slot), target)
 

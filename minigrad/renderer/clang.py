@@ -11,7 +11,7 @@ from ..uops import Ops, UOp
 from ..uops.uop import index_const
 from . import helpers_c as c
 from .base import ProgramSpec
-from .cstyle import CStyle, scratch_name
+from .cstyle import BINARY_CALL, CStyle, scratch_name
 from .mathlib import INLINE, SELECT, by_lane, function_name, texts_of, types_of
 
 
@@ -81,10 +81,8 @@ class ClangRenderer(CStyle):
 
     def lanes(self, u: UOp) -> str:
         base, step = u.src
-        name, count = self.type_of(u.dtype), u.dtype.count
-        scalar = u.dtype.scalar
-        numbers = ", ".join(self.constant(i * step.arg, scalar) for i in range(count))
-        return f"{self.lookup(base)} + ({name}){{{numbers}}}"
+        numbers = ", ".join(self.constant(i * step.arg, u.dtype.scalar) for i in range(u.dtype.count))
+        return f"{self.lookup(base)} + ({self.type_of(u.dtype)}){{{numbers}}}"
 
     def broadcast(self, u: UOp) -> str:
         name = self.type_of(u.dtype)
@@ -125,10 +123,7 @@ class ClangRenderer(CStyle):
             return f"{x} {sign} {y}" if sign else f"~{x} & {y}"  # CMPLT of conditions
         if op in (Ops.CMPLT, Ops.CMPNE):
             return self.as_mask(f"{x} {'<' if op is Ops.CMPLT else '!='} {y}", operand)
-        if op is Ops.MAX:
-            return self.call("max", c.short(operand), x, y)
-        return self.helper_call({Ops.IDIV: "floordiv", Ops.MOD: "floormod", Ops.SHL: "shl", Ops.SHR: "shr"}[op],
-                                operand, x, y)
+        return self.helper_call(BINARY_CALL[op], operand, x, y)
 
     def as_mask(self, text: str, operand: DType) -> str:
         """A comparison's result as an int32 mask."""
@@ -149,13 +144,6 @@ class ClangRenderer(CStyle):
 
     def helper_call(self, name: str, dtype: DType, *arguments: str) -> str:
         return self.call(name, c.short(dtype), *arguments)
-
-    def unary(self, op: Ops, dtype: DType, x: str) -> str:
-        if op is Ops.NOT:
-            return f"~{x}" if dtype.count > 1 or dtype.kind != "b" else f"!{x}"
-        if op is Ops.RECIPROCAL:
-            return f"{self.constant(1, dtype.scalar)} / {x}"
-        return super().unary(op, dtype, x)
 
     def function(self, op: Ops, dtype: DType, x: str) -> str:
         name = op.name.lower()
@@ -193,8 +181,8 @@ class ClangRenderer(CStyle):
             return f"__builtin_convertvector(-{x}, {self.type_of(target)})"
         if s.is_float and t.is_int:
             if s is dtypes.float16:
-                return self.convert(f"({self.convert(x, source, dtypes.float32.vec(count))})",
-                                    dtypes.float32.vec(count), target)
+                wide = dtypes.float32.vec(count)
+                return self.convert(f"({self.convert(x, source, wide)})", wide, target)
             a, b = c.SHORT[s.name], c.SHORT[t.name]
             self.need(c.float_to_int(a, b, self.constant(t.min, t), self.constant(t.max, t)))
             name = f"mg_{a}_to_{b}"

@@ -201,9 +201,9 @@ class CStyle:
         if op is Ops.NEG:
             return f"-{x}"
         if op is Ops.NOT:
-            return f"!{x}"
+            return f"~{x}" if dtype.count > 1 else f"!{x}"
         if op is Ops.RECIPROCAL:
-            return f"{self.constant(1, dtype)} / {x}"
+            return f"{self.constant(1, dtype.scalar)} / {x}"
         return self.function(op, dtype, x)
 
     def function(self, op: Ops, dtype: DType, x: str) -> str:

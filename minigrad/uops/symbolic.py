@@ -5,6 +5,7 @@ All answers are ints whenever they are constant. "Provable" questions say False 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from math import prod
 
 from ..dtype import dtypes
 from .ops import Ops
@@ -60,17 +61,11 @@ def smin(a: sint, b: sint) -> sint:
 
 
 def sprod(xs: Iterable[sint]) -> sint:
-    result: sint = 1
-    for x in xs:
-        result = result * x
-    return ssimplify(result)
+    return ssimplify(prod(xs))
 
 
 def ssum(xs: Iterable[sint]) -> sint:
-    result: sint = 0
-    for x in xs:
-        result = result + x
-    return ssimplify(result)
+    return ssimplify(sum(xs))
 
 
 def ceildiv(a: sint, n: int) -> sint:
@@ -90,9 +85,8 @@ def rebuild(node: UOp, src: tuple[UOp, ...]) -> UOp:
     return UOp(op, node.dtype, src, node.arg)
 
 
-_FOLDING = frozenset(
-    {Ops.ADD, Ops.MUL, Ops.NEG, Ops.IDIV, Ops.MOD, Ops.MAX, Ops.CMPLT, Ops.CMPNE, Ops.WHERE, Ops.AND, Ops.OR, Ops.NOT}
-)
+_FOLDING = frozenset({Ops.ADD, Ops.MUL, Ops.NEG, Ops.IDIV, Ops.MOD, Ops.MAX, Ops.CMPLT, Ops.CMPNE, Ops.WHERE, Ops.AND,
+                      Ops.OR, Ops.NOT})
 
 
 def substitute(node: sint, mapping: Mapping[UOp, UOp]) -> sint:

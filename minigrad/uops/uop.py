@@ -266,9 +266,7 @@ def _infer_shapes(root: UOp) -> tuple[Any, ...]:
 
 def _shape_of(node: UOp) -> tuple[Any, ...]:
     op = node.op
-    if op is Ops.BUFFER or op is Ops.PARAM:
-        return tuple(node.arg.shape)
-    if op is Ops.VIEW:
+    if op in (Ops.BUFFER, Ops.PARAM, Ops.VIEW):
         return tuple(node.arg.shape)
     if op is Ops.REDUCE and isinstance(node.arg, ReduceArg):
         return tuple(1 if axis in node.arg.axes else n for axis, n in enumerate(node.src[0].shape))
@@ -513,13 +511,9 @@ def _modulo(a: UOp, b: UOp) -> UOp:
         return add_scaled(small, _modulo(big, index_const(divisor // factor)), factor)
     # a multiple of a MOD inside drops: (x % (d*m)) % d == x % d, and coefficients reduce to the nearest of 0
     constant, terms = linear(rest)
-    flat: UOp | None = None
     for atom, k in terms.items():
         if atom.op is Ops.MOD and atom.src[1].op is Ops.CONST and atom.src[1].arg % divisor == 0:
-            flat = add_scaled(rest, add_scaled(atom.src[0], atom, -1), k)
-            break
-    if flat is not None:
-        return _modulo(flat, b)
+            return _modulo(add_scaled(rest, add_scaled(atom.src[0], atom, -1), k), b)
     reduced = from_linear(constant % divisor, {t: k % divisor for t, k in terms.items()})
     low, high = bounds(reduced)
     if low // divisor == high // divisor:
@@ -591,21 +585,13 @@ def _bounds_of_sum(node: UOp) -> tuple[int, int]:
 
 def _extreme_value(node: UOp, largest: bool) -> int:
     """A bound that uses how atoms relate: the end of a range may mention another atom of the sum."""
-    best: int | None = None
-    expression = node
-    for _ in range(16):
-        constant, terms = linear(expression)
-        if not terms:
-            value = constant
-        else:
-            value = constant + sum(k * bounds(t)[1 if (k > 0) == largest else 0] for t, k in terms.items())
-        best = value if best is None else (min(best, value) if largest else max(best, value))
-        relaxed = _relax(expression, terms, largest)
-        if relaxed is None:
-            break
-        expression = relaxed
-    assert best is not None
-    return best
+    values: list[int] = []
+    relaxed: UOp | None = node
+    while relaxed is not None and len(values) < 16:
+        constant, terms = linear(relaxed)
+        values.append(constant + sum(k * bounds(t)[1 if (k > 0) == largest else 0] for t, k in terms.items()))
+        relaxed = _relax(relaxed, terms, largest)
+    return min(values) if largest else max(values)
 
 
 def _relax(expression: UOp, terms: dict[UOp, int], largest: bool) -> UOp | None:
@@ -629,13 +615,10 @@ def _relax(expression: UOp, terms: dict[UOp, int], largest: bool) -> UOp | None:
         elif atom.op is Ops.MAX and not up:
             # -max(a, b) is at most -a and at most -b: try both
             options = [add_scaled(add_scaled(expression, atom, -k), s, k) for s in atom.src]
-            values = [_extreme_value(o, largest) if o is not expression else 0 for o in options]
-            pick = values.index(min(values) if largest else max(values))
-            return options[pick]
-        elif atom.op is Ops.MUL:  # range * something non-negative
-            left, right = atom.src
-            for range_, other in ((left, right), (right, left)):
-                if range_.op is Ops.RANGE and bounds(other)[0] >= 0 and up and range_.src[1].op is not Ops.CONST:
+            return (min if largest else max)(options, key=lambda option: _extreme_value(option, largest))
+        elif atom.op is Ops.MUL and up:  # range * something non-negative
+            for range_, other in (atom.src, atom.src[::-1]):
+                if range_.op is Ops.RANGE and bounds(other)[0] >= 0 and range_.src[1].op is not Ops.CONST:
                     substitute = _multiply(add_scaled(range_.src[1], index_const(-1)), other)
                     break
         if substitute is not None:
@@ -653,12 +636,8 @@ def alu(op: Ops, *src: UOp) -> UOp:
             return src[1] if first.arg else src[2]
         if src[1] is src[2]:
             return src[1]
-    elif first.dtype is dtypes.index:
-        folded = _alu_index(op, src)
-        if folded is not None:
-            return folded
-    elif first.dtype is dtypes.bool:
-        folded = _alu_bool(op, src)
+    elif first.dtype is dtypes.index or first.dtype is dtypes.bool:
+        folded = (_alu_index if first.dtype is dtypes.index else _alu_bool)(op, src)
         if folded is not None:
             return folded
     dtype = (dtypes.bool if op in COMPARISON else src[1].dtype if op is Ops.WHERE else dtypes.float32 if op is Ops.DOT
@@ -673,14 +652,8 @@ def _alu_index(op: Ops, src: tuple[UOp, ...]) -> UOp | None:
     if op is Ops.NEG:
         return _multiply(a, index_const(-1))
     b = src[1]
-    if op is Ops.ADD:
-        return add_scaled(a, b)
-    if op is Ops.MUL:
-        return _multiply(a, b)
-    if op is Ops.IDIV:
-        return _divide(a, b)
-    if op is Ops.MOD:
-        return _modulo(a, b)
+    if op in _CANONICAL:
+        return _CANONICAL[op](a, b)
     if op is Ops.MAX:
         low, high = bounds(add_scaled(a, b, -1))
         if low >= 0:
@@ -710,6 +683,10 @@ def _alu_index(op: Ops, src: tuple[UOp, ...]) -> UOp | None:
             return TRUE
         return UOp(Ops.CMPNE, dtypes.bool, (difference, index_const(0)))
     return None
+
+
+_CANONICAL: dict[Ops, Callable[[UOp, UOp], UOp]] = {
+    Ops.ADD: add_scaled, Ops.MUL: _multiply, Ops.IDIV: _divide, Ops.MOD: _modulo}
 
 
 def _reduce_gcd(difference: UOp) -> UOp:
