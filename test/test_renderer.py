@@ -39,6 +39,7 @@ from kernel_cases import (
 from minigrad.codegen.opts import Opt, Split, Vector
 from minigrad.codegen.pipeline import lower_kernel
 from minigrad.dtype import DType, dtypes, round_bfloat16
+from minigrad.renderer.cstyle import CStyle
 from minigrad.runtime.compiler import find_compiler
 from minigrad.runtime.device import Buffer, Device, get_device
 from minigrad.runtime.interpreter import evaluate_kernel
@@ -289,3 +290,12 @@ if __name__ == "__main__":
     found = [line for make in GROUPS.values() for line in wrong(get_device("CPU"), list(make()))]
     print("\n".join(found))
     sys.exit(bool(found))
+
+
+def test_the_text_of_a_sum_does_not_depend_on_the_age_of_its_terms() -> None:
+    for names in itertools.permutations(("a1", "b1", "c1")):
+        made = {name: UOp.range(name, 0, 8) for name in names}
+        a, b, c = (made[name] for name in ("a1", "b1", "c1"))
+        assert CStyle([]).index(b * 4 - c + a + 1) == "a1 + b1 * 4 - c1 + 1"
+        assert CStyle([]).index((b * 2).maximum(a) - c.maximum(a)) == "imax(a1, b1 * 2) + imin(-a1, -c1)"
+        del made, a, b, c

@@ -283,9 +283,9 @@ class CStyle:
             return self.index(source) if source.dtype is dtypes.index else f"({self.index_type}){self.lookup(source)}"
         if op is Ops.WHERE:
             return f"({self.condition(u.src[0])} ? {self.index(u.src[1])} : {self.index(u.src[2])})"
-        a, b = (self.index(s) for s in u.src)
         if op is Ops.MAX:
-            return f"{self.index_helper('imax')}({a}, {b})"
+            return self.extreme("imax", *u.src)
+        a, b = (self.index(s) for s in u.src)
         if op in (Ops.IDIV, Ops.MOD):
             if bounds(u.src[0])[0] >= 0 and bounds(u.src[1])[0] > 0:
                 return f"{_group(a)} {'/' if op is Ops.IDIV else '%'} {_group(b)}"
@@ -298,24 +298,30 @@ class CStyle:
         self.helpers.add(name)
         return name
 
+    def extreme(self, name: str, *src: UOp) -> str:
+        return f"{self.index_helper(name)}({', '.join(sorted(map(self.index, src)))})"
+
     def sum(self, u: UOp) -> str:
+        """A sum's text: what is added by its text, then what is subtracted, the constant last; so a change elsewhere,
+        which makes nodes in another order, leaves it as it is.
+        """
         if u.op is Ops.MUL and u.src[1].op is not Ops.CONST:
             return f"{_group(self.index(u.src[0]))} * {_group(self.index(u.src[1]))}"
         constant, terms = linear(u)
-        text = ""
+        parts = []
         for atom, k in terms.items():
             if atom.op is Ops.MAX and k < 0:  # -max(-a, -b) is min(a, b)
-                part, k = f"{self.index_helper('imin')}({self.index(-atom.src[0])}, {self.index(-atom.src[1])})", -k
+                part, k = self.extreme("imin", -atom.src[0], -atom.src[1]), -k
             else:
                 part = self.index(atom)
             if abs(k) != 1:
                 part = f"{_group(part)} * {abs(k)}"
             elif k < 0:
                 part = _group(part)
-            text += part if not text and k > 0 else f"-{part}" if not text else f" {'+' if k > 0 else '-'} {part}"
-        if constant:
-            text += f" {'+' if constant > 0 else '-'} {abs(constant)}"
-        return text
+            parts.append((k < 0, part))
+        (negative, text), *rest = sorted(parts)
+        rest += [(constant < 0, str(abs(constant)))] if constant else []
+        return "".join(["-" * negative + text, *[f" {'-' if negative else '+'} {part}" for negative, part in rest]])
 
     def condition(self, u: UOp) -> str:
         """A condition's text: comparisons of indices, and data that stands in a variable."""

@@ -34,16 +34,16 @@ void elementwise_6_23(void *const *buffers, const long *variables, long lo, long
   const float *restrict data3 = buffers[3];  // 6x23
   for (long o0 = lo; o0 < imin(hi, 6); o0++) {
     for (long o1_0 = 0; o1_0 < 2; o1_0++) {
-      f32x16 v1 = mg_load_f32x16(data3 + o1_0 * 16 + o0 * 23, 0, -o1_0 * 16 + 23);
-      f32x16 v2 = mg_load_f32x16(data1 + o1_0 * 16 + o0 * 23, 0, -o1_0 * 16 + 23);
+      f32x16 v1 = mg_load_f32x16(data3 + o0 * 23 + o1_0 * 16, 0, -o1_0 * 16 + 23);
+      f32x16 v2 = mg_load_f32x16(data1 + o0 * 23 + o1_0 * 16, 0, -o1_0 * 16 + 23);
       f32x16 v3 = (0.10000000149011612f * v1) + (0.8999999761581421f * v2);
-      f32x16 v4 = mg_load_f32x16(data2 + o1_0 * 16 + o0 * 23, 0, -o1_0 * 16 + 23);
+      f32x16 v4 = mg_load_f32x16(data2 + o0 * 23 + o1_0 * 16, 0, -o1_0 * 16 + 23);
       f32x16 v5 = (0.009999999776482582f * (v1 * v1)) + (0.9900000095367432f * v4);
       f32x16 v6 = (-0.009999999776482582f) * (v3 / (9.99999993922529e-09f + __builtin_elementwise_sqrt(1.0f + (v5 * v5))));
-      f32x16 v7 = mg_load_f32x16(data0 + o1_0 * 16 + o0 * 23, 0, -o1_0 * 16 + 23);
-      mg_store_f32x16(data0 + o1_0 * 16 + o0 * 23, 0, -o1_0 * 16 + 23, v6 + v7);
-      mg_store_f32x16(data1 + o1_0 * 16 + o0 * 23, 0, -o1_0 * 16 + 23, v3);
-      mg_store_f32x16(data2 + o1_0 * 16 + o0 * 23, 0, -o1_0 * 16 + 23, v5);
+      f32x16 v7 = mg_load_f32x16(data0 + o0 * 23 + o1_0 * 16, 0, -o1_0 * 16 + 23);
+      mg_store_f32x16(data0 + o0 * 23 + o1_0 * 16, 0, -o1_0 * 16 + 23, v6 + v7);
+      mg_store_f32x16(data1 + o0 * 23 + o1_0 * 16, 0, -o1_0 * 16 + 23, v3);
+      mg_store_f32x16(data2 + o0 * 23 + o1_0 * 16, 0, -o1_0 * 16 + 23, v5);
     }
   }
 }

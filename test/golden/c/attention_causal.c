@@ -42,34 +42,34 @@ void attention_2_64_32_32_64(void *const *buffers, const long *variables, long l
         for (long v1_2 = 0; v1_2 < o1_0 * 16 + 16; v1_2++) {
           float acc1 = 0.0f;
           for (long r0 = 0; r0 < 32; r0++) {
-            float v2 = data2[v1_2 * 32 + r0 + o0 * 2048];
-            float v3 = data1[v1_1 * 32 + o1_0 * 512 + r0 + o0 * 2048];
+            float v2 = data2[o0 * 2048 + r0 + v1_2 * 32];
+            float v3 = data1[o0 * 2048 + o1_0 * 512 + r0 + v1_1 * 32];
             acc1 += v2 * v3;
           }
-          float v4 = ((unsigned char)(v1_1 + o1_0 * 16 < v1_2)) ? (-__builtin_inff()) : (0.1767766922712326f * acc1);
-          scratch_v1[v1_2 + v1_1 * 64] = v4;
+          float v4 = ((unsigned char)(o1_0 * 16 + v1_1 < v1_2)) ? (-__builtin_inff()) : (0.1767766922712326f * acc1);
+          scratch_v1[v1_1 * 64 + v1_2] = v4;
         }
       }
       for (long o1_1 = 0; o1_1 < 16; o1_1++) {
         float acc5 = (-__builtin_inff());
         for (long r1 = 0; r1 < o1_0 * 16 + 16; r1++) {
-          float v6 = scratch_v1[r1 + o1_1 * 64];
+          float v6 = scratch_v1[o1_1 * 64 + r1];
           acc5 = mg_max_f32(acc5, v6);
         }
         float v7 = -acc5;
         float acc8 = 0.0f;
         for (long r2 = 0; r2 < o1_0 * 16 + 16; r2++) {
-          float v9 = scratch_v1[r2 + o1_1 * 64];
+          float v9 = scratch_v1[o1_1 * 64 + r2];
           acc8 += mg_exp_f32(v7 + v9);
         }
         for (long o2 = 0; o2 < 32; o2++) {
           float acc10 = 0.0f;
           for (long r3 = 0; r3 < o1_0 * 16 + 16; r3++) {
-            float v11 = data3[r3 * 32 + o2 + o0 * 2048];
-            float v12 = scratch_v1[r3 + o1_1 * 64];
+            float v11 = data3[o0 * 2048 + o2 + r3 * 32];
+            float v12 = scratch_v1[o1_1 * 64 + r3];
             acc10 += v11 * mg_exp_f32(v7 + v12);
           }
-          data0[o1_1 * 32 + o1_0 * 512 + o2 + o0 * 2048] = acc10 / acc8;
+          data0[o0 * 2048 + o1_0 * 512 + o1_1 * 32 + o2] = acc10 / acc8;
         }
       }
     }

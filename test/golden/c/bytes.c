@@ -52,8 +52,8 @@ void reduce_3_50(void *const *buffers, const long *variables, long lo, long hi, 
     u8x16 acc1 = (u8x16){};
     for (long r0_0 = 0; r0_0 < 4; r0_0++) {
       i32x16 v2 = (((int)(r0_0 * 16 - 50)) + (i32x16){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}) < ((i32x16){});
-      u8x16 v3 = mg_load_u8x16(data2 + r0_0 * 16 + o0 * 50, 0, -r0_0 * 16 + 50);
-      u8x16 v4 = mg_load_u8x16(data1 + r0_0 * 16 + o0 * 50, 0, -r0_0 * 16 + 50);
+      u8x16 v3 = mg_load_u8x16(data2 + o0 * 50 + r0_0 * 16, 0, -r0_0 * 16 + 50);
+      u8x16 v4 = mg_load_u8x16(data1 + o0 * 50 + r0_0 * 16, 0, -r0_0 * 16 + 50);
       acc1 += mg_where_u8x16(v2, mg_max_u8x16((v3 * v4), (v3 + v4)), ((u8x16){}));
     }
     data0[o0] = mg_add_lanes_u8x16(acc1);

@@ -76,14 +76,14 @@ void matmul_32_64_256(void *const *buffers, const long *variables, long lo, long
     f32x16 v1 = *(const f32x16u *)(data3 + o1_0 * 32);
     for (long p2_o11_0_0 = 0; p2_o11_0_0 < 4; p2_o11_0_0++) {
       for (long p2_o11_1 = 0; p2_o11_1 < 256; p2_o11_1++) {
-        float v2 = data2[p2_o11_0_0 * 2048 + p2_o11_1 + o1_0 * 8192];
-        float v3 = data2[p2_o11_0_0 * 2048 + p2_o11_1 + o1_0 * 8192 + 256];
-        float v4 = data2[p2_o11_0_0 * 2048 + p2_o11_1 + o1_0 * 8192 + 512];
-        float v5 = data2[p2_o11_0_0 * 2048 + p2_o11_1 + o1_0 * 8192 + 768];
-        float v6 = data2[p2_o11_0_0 * 2048 + p2_o11_1 + o1_0 * 8192 + 1024];
-        float v7 = data2[p2_o11_0_0 * 2048 + p2_o11_1 + o1_0 * 8192 + 1280];
-        float v8 = data2[p2_o11_0_0 * 2048 + p2_o11_1 + o1_0 * 8192 + 1536];
-        float v9 = data2[p2_o11_0_0 * 2048 + p2_o11_1 + o1_0 * 8192 + 1792];
+        float v2 = data2[o1_0 * 8192 + p2_o11_0_0 * 2048 + p2_o11_1];
+        float v3 = data2[o1_0 * 8192 + p2_o11_0_0 * 2048 + p2_o11_1 + 256];
+        float v4 = data2[o1_0 * 8192 + p2_o11_0_0 * 2048 + p2_o11_1 + 512];
+        float v5 = data2[o1_0 * 8192 + p2_o11_0_0 * 2048 + p2_o11_1 + 768];
+        float v6 = data2[o1_0 * 8192 + p2_o11_0_0 * 2048 + p2_o11_1 + 1024];
+        float v7 = data2[o1_0 * 8192 + p2_o11_0_0 * 2048 + p2_o11_1 + 1280];
+        float v8 = data2[o1_0 * 8192 + p2_o11_0_0 * 2048 + p2_o11_1 + 1536];
+        float v9 = data2[o1_0 * 8192 + p2_o11_0_0 * 2048 + p2_o11_1 + 1792];
         *(f32x8u *)(scratch_p2_o11 + p2_o11_0_0 * 8 + p2_o11_1 * 32) = (f32x8){v2, v3, v4, v5, v6, v7, v8, v9};
       }
     }

@@ -117,10 +117,10 @@ void reduce_64_512_512(void *const *buffers, const long *variables, long lo, lon
     f32x16 acc3 = (-__builtin_inff()) - (f32x16){};
     f32x16 acc4 = (-__builtin_inff()) - (f32x16){};
     for (long r0_0 = 0; r0_0 < 8; r0_0++) {
-      f32x16 v5 = *(const f32x16u *)(data1 + r0_0 * 64 + o0 * 512);
-      f32x16 v6 = *(const f32x16u *)(data1 + r0_0 * 64 + o0 * 512 + 16);
-      f32x16 v7 = *(const f32x16u *)(data1 + r0_0 * 64 + o0 * 512 + 32);
-      f32x16 v8 = *(const f32x16u *)(data1 + r0_0 * 64 + o0 * 512 + 48);
+      f32x16 v5 = *(const f32x16u *)(data1 + o0 * 512 + r0_0 * 64);
+      f32x16 v6 = *(const f32x16u *)(data1 + o0 * 512 + r0_0 * 64 + 16);
+      f32x16 v7 = *(const f32x16u *)(data1 + o0 * 512 + r0_0 * 64 + 32);
+      f32x16 v8 = *(const f32x16u *)(data1 + o0 * 512 + r0_0 * 64 + 48);
       acc1 = mg_max_f32x16(acc1, v5);
       acc2 = mg_max_f32x16(acc2, v6);
       acc3 = mg_max_f32x16(acc3, v7);
@@ -128,13 +128,13 @@ void reduce_64_512_512(void *const *buffers, const long *variables, long lo, lon
     }
     float v9 = -mg_max_lanes_f32x16(mg_max_f32x16(mg_max_f32x16(acc1, acc2), mg_max_f32x16(acc3, acc4)));
     for (long v1_1_0 = 0; v1_1_0 < 8; v1_1_0++) {
-      f32x16 v10 = *(const f32x16u *)(data1 + v1_1_0 * 64 + o0 * 512);
+      f32x16 v10 = *(const f32x16u *)(data1 + o0 * 512 + v1_1_0 * 64);
       *(f32x16u *)(scratch_v1 + v1_1_0 * 64) = mg_exp_f32x16(v9 + v10);
-      f32x16 v11 = *(const f32x16u *)(data1 + v1_1_0 * 64 + o0 * 512 + 16);
+      f32x16 v11 = *(const f32x16u *)(data1 + o0 * 512 + v1_1_0 * 64 + 16);
       *(f32x16u *)(scratch_v1 + v1_1_0 * 64 + 16) = mg_exp_f32x16(v9 + v11);
-      f32x16 v12 = *(const f32x16u *)(data1 + v1_1_0 * 64 + o0 * 512 + 32);
+      f32x16 v12 = *(const f32x16u *)(data1 + o0 * 512 + v1_1_0 * 64 + 32);
       *(f32x16u *)(scratch_v1 + v1_1_0 * 64 + 32) = mg_exp_f32x16(v9 + v12);
-      f32x16 v13 = *(const f32x16u *)(data1 + v1_1_0 * 64 + o0 * 512 + 48);
+      f32x16 v13 = *(const f32x16u *)(data1 + o0 * 512 + v1_1_0 * 64 + 48);
       *(f32x16u *)(scratch_v1 + v1_1_0 * 64 + 48) = mg_exp_f32x16(v9 + v13);
     }
     f32x16 acc14 = (f32x16){};
@@ -154,13 +154,13 @@ void reduce_64_512_512(void *const *buffers, const long *variables, long lo, lon
     float v22 = mg_add_lanes_f32x16((acc14 + acc15) + (acc16 + acc17));
     for (long o1_0 = 0; o1_0 < 8; o1_0++) {
       f32x16 v23 = *(const f32x16u *)(scratch_v1 + o1_0 * 64);
-      *(f32x16u *)(data0 + o1_0 * 64 + o0 * 512) = v23 / v22;
+      *(f32x16u *)(data0 + o0 * 512 + o1_0 * 64) = v23 / v22;
       f32x16 v24 = *(const f32x16u *)(scratch_v1 + o1_0 * 64 + 16);
-      *(f32x16u *)(data0 + o1_0 * 64 + o0 * 512 + 16) = v24 / v22;
+      *(f32x16u *)(data0 + o0 * 512 + o1_0 * 64 + 16) = v24 / v22;
       f32x16 v25 = *(const f32x16u *)(scratch_v1 + o1_0 * 64 + 32);
-      *(f32x16u *)(data0 + o1_0 * 64 + o0 * 512 + 32) = v25 / v22;
+      *(f32x16u *)(data0 + o0 * 512 + o1_0 * 64 + 32) = v25 / v22;
       f32x16 v26 = *(const f32x16u *)(scratch_v1 + o1_0 * 64 + 48);
-      *(f32x16u *)(data0 + o1_0 * 64 + o0 * 512 + 48) = v26 / v22;
+      *(f32x16u *)(data0 + o0 * 512 + o1_0 * 64 + 48) = v26 / v22;
     }
   }
 }

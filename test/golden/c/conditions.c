@@ -39,15 +39,15 @@ void reduce_5_18_18(void *const *buffers, const long *variables, long lo, long h
   const unsigned char *restrict data4 = buffers[4];  // 5x18
   for (long o0 = 0; o0 < 5; o0++) {
     for (long o1_0 = 0; o1_0 < 2; o1_0++) {
-      i32x16 v1 = __builtin_convertvector((mg_load_u8x16(data4 + o1_0 * 16 + o0 * 18, 0, -o1_0 * 16 + 18)) != (u8x16){}, i32x16);
-      f32x16 v2 = mg_load_f32x16(data2 + o1_0 * 16 + o0 * 18, 0, -o1_0 * 16 + 18);
-      f32x16 v3 = mg_load_f32x16(data3 + o1_0 * 16 + o0 * 18, 0, -o1_0 * 16 + 18);
-      mg_store_u8x16(data0 + o1_0 * 16 + o0 * 18, 0, -o1_0 * 16 + 18, __builtin_convertvector(-(v1 & (v2 < v3)), u8x16));
+      i32x16 v1 = __builtin_convertvector((mg_load_u8x16(data4 + o0 * 18 + o1_0 * 16, 0, -o1_0 * 16 + 18)) != (u8x16){}, i32x16);
+      f32x16 v2 = mg_load_f32x16(data2 + o0 * 18 + o1_0 * 16, 0, -o1_0 * 16 + 18);
+      f32x16 v3 = mg_load_f32x16(data3 + o0 * 18 + o1_0 * 16, 0, -o1_0 * 16 + 18);
+      mg_store_u8x16(data0 + o0 * 18 + o1_0 * 16, 0, -o1_0 * 16 + 18, __builtin_convertvector(-(v1 & (v2 < v3)), u8x16));
     }
     unsigned char acc4 = 1;
     for (long r0 = 0; r0 < 18; r0++) {
-      float v5 = data2[r0 + o0 * 18];
-      float v6 = data3[r0 + o0 * 18];
+      float v5 = data2[o0 * 18 + r0];
+      float v6 = data3[o0 * 18 + r0];
       acc4 = acc4 & ((v5 < 1.0f) | (v5 < v6));
     }
     data1[o0] = acc4;

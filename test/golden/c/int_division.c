@@ -17,9 +17,9 @@ void elementwise_4_21(void *const *buffers, const long *variables, long lo, long
   const int *restrict data2 = buffers[2];  // 4x21
   for (long o0 = 0; o0 < 4; o0++) {
     for (long o1 = 0; o1 < 21; o1++) {
-      int v1 = data1[o1 + o0 * 21];
-      int v2 = data2[o1 + o0 * 21];
-      data0[o1 + o0 * 21] = (100 * mg_floormod_i32(v1, v2)) + mg_floordiv_i32(v1, v2);
+      int v1 = data1[o0 * 21 + o1];
+      int v2 = data2[o0 * 21 + o1];
+      data0[o0 * 21 + o1] = (100 * mg_floormod_i32(v1, v2)) + mg_floordiv_i32(v1, v2);
     }
   }
 }

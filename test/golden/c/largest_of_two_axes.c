@@ -9,16 +9,16 @@ void reduce_6_4_35(void *const *buffers, const long *variables, long lo, long hi
     float acc1 = 1.0f;
     for (long r1_0 = 0; r1_0 < 4; r1_0++) {
       for (long r1_1 = 0; r1_1 < 35; r1_1++) {
-        float v2 = data1[r1_1 + r1_0 * 210 + o1 * 35];
+        float v2 = data1[o1 * 35 + r1_0 * 210 + r1_1];
         acc1 *= 1.0f + (0.009999999776482582f * v2);
       }
     }
     float acc3 = (-__builtin_inff());
     for (long r0_1 = 0; r0_1 < 35; r0_1++) {
-      float v4 = data1[r0_1 + o1 * 35];
-      float v5 = data1[r0_1 + o1 * 35 + 210];
-      float v6 = data1[r0_1 + o1 * 35 + 420];
-      float v7 = data1[r0_1 + o1 * 35 + 630];
+      float v4 = data1[o1 * 35 + r0_1];
+      float v5 = data1[o1 * 35 + r0_1 + 210];
+      float v6 = data1[o1 * 35 + r0_1 + 420];
+      float v7 = data1[o1 * 35 + r0_1 + 630];
       acc3 = mg_max_f32(acc3, mg_max_f32(mg_max_f32(v4, v5), mg_max_f32(v6, v7)));
     }
     data0[o1] = acc1 + acc3;

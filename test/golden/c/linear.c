@@ -95,7 +95,7 @@ void matmul_6_10_24(void *const *buffers, const long *variables, long lo, long h
     f32x16 acc7 = (f32x16){};
     for (long r0_0 = 0; r0_0 < 2; r0_0++) {
       i32x16 v8 = (((int)(r0_0 * 16 - 24)) + (i32x16){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}) < ((i32x16){});
-      f32x16 v9 = mg_load_f32x16(data2 + r0_0 * 16 + o1 * 24, 0, -r0_0 * 16 + 24);
+      f32x16 v9 = mg_load_f32x16(data2 + o1 * 24 + r0_0 * 16, 0, -r0_0 * 16 + 24);
       f32x16 v10 = mg_load_f32x16(data1 + r0_0 * 16, 0, -r0_0 * 16 + 24);
       f32x16 v11 = mg_load_f32x16(data1 + r0_0 * 16 + 24, 0, -r0_0 * 16 + 24);
       f32x16 v12 = mg_load_f32x16(data1 + r0_0 * 16 + 48, 0, -r0_0 * 16 + 24);

@@ -62,11 +62,11 @@ void matmul_6_18_20(void *const *buffers, const long *variables, long lo, long h
       f32x16 acc1 = (f32x16){};
       for (long r0_0 = 0; r0_0 < 2; r0_0++) {
         i32x16 v2 = (((int)(r0_0 * 16 - 20)) + (i32x16){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}) < ((i32x16){});
-        u16x16 v3 = mg_load_u16x16(data2 + r0_0 * 16 + o1 * 20, 0, -r0_0 * 16 + 20);
-        u16x16 v4 = mg_load_u16x16(data1 + r0_0 * 16 + o0 * 20, 0, -r0_0 * 16 + 20);
+        u16x16 v3 = mg_load_u16x16(data2 + o1 * 20 + r0_0 * 16, 0, -r0_0 * 16 + 20);
+        u16x16 v4 = mg_load_u16x16(data1 + o0 * 20 + r0_0 * 16, 0, -r0_0 * 16 + 20);
         acc1 = mg_where_f32x16(v2, (acc1 + (mg_bf16_to_f32x16(v3) * mg_bf16_to_f32x16(v4))), acc1);
       }
-      data0[o1 + o0 * 18] = mg_f32_to_bf16(mg_add_lanes_f32x16(acc1));
+      data0[o0 * 18 + o1] = mg_f32_to_bf16(mg_add_lanes_f32x16(acc1));
     }
   }
 }

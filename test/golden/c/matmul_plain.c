@@ -7,11 +7,11 @@ void matmul_13_38_21(void *const *buffers, const long *variables, long lo, long 
     for (long o1 = 0; o1 < 38; o1++) {
       float acc1 = 0.0f;
       for (long r0 = 0; r0 < 21; r0++) {
-        float v2 = data2[r0 * 38 + o1];
-        float v3 = data1[r0 + o0 * 21];
+        float v2 = data2[o1 + r0 * 38];
+        float v3 = data1[o0 * 21 + r0];
         acc1 += v2 * v3;
       }
-      data0[o1 + o0 * 38] = acc1;
+      data0[o0 * 38 + o1] = acc1;
     }
   }
 }

@@ -22,13 +22,13 @@ void matmul_96_128_96(void *const *buffers, const long *variables, long lo, long
   float *restrict scratch_p2 = (float *)(workspace + 0);
   for (long o1_0 = lo; o1_0 < imin(hi, 2); o1_0++) {
     for (long p2_0 = 0; p2_0 < 96; p2_0++) {
-      f32x16 v1 = *(const f32x16u *)(data2 + p2_0 * 128 + o1_0 * 64);
+      f32x16 v1 = *(const f32x16u *)(data2 + o1_0 * 64 + p2_0 * 128);
       *(f32x16u *)(scratch_p2 + p2_0 * 64) = v1;
-      f32x16 v2 = *(const f32x16u *)(data2 + p2_0 * 128 + o1_0 * 64 + 16);
+      f32x16 v2 = *(const f32x16u *)(data2 + o1_0 * 64 + p2_0 * 128 + 16);
       *(f32x16u *)(scratch_p2 + p2_0 * 64 + 16) = v2;
-      f32x16 v3 = *(const f32x16u *)(data2 + p2_0 * 128 + o1_0 * 64 + 32);
+      f32x16 v3 = *(const f32x16u *)(data2 + o1_0 * 64 + p2_0 * 128 + 32);
       *(f32x16u *)(scratch_p2 + p2_0 * 64 + 32) = v3;
-      f32x16 v4 = *(const f32x16u *)(data2 + p2_0 * 128 + o1_0 * 64 + 48);
+      f32x16 v4 = *(const f32x16u *)(data2 + o1_0 * 64 + p2_0 * 128 + 48);
       *(f32x16u *)(scratch_p2 + p2_0 * 64 + 48) = v4;
     }
     for (long o0_0 = 0; o0_0 < 16; o0_0++) {

@@ -34,13 +34,13 @@ void matvec_64_512(void *const *buffers, const long *variables, long lo, long hi
     f32x16 acc3 = (f32x16){};
     f32x16 acc4 = (f32x16){};
     for (long r0_0 = 0; r0_0 < 8; r0_0++) {
-      f32x16 v5 = *(const f32x16u *)(data2 + r0_0 * 64 + o1 * 512);
+      f32x16 v5 = *(const f32x16u *)(data2 + o1 * 512 + r0_0 * 64);
       f32x16 v6 = *(const f32x16u *)(data1 + r0_0 * 64);
-      f32x16 v7 = *(const f32x16u *)(data2 + r0_0 * 64 + o1 * 512 + 16);
+      f32x16 v7 = *(const f32x16u *)(data2 + o1 * 512 + r0_0 * 64 + 16);
       f32x16 v8 = *(const f32x16u *)(data1 + r0_0 * 64 + 16);
-      f32x16 v9 = *(const f32x16u *)(data2 + r0_0 * 64 + o1 * 512 + 32);
+      f32x16 v9 = *(const f32x16u *)(data2 + o1 * 512 + r0_0 * 64 + 32);
       f32x16 v10 = *(const f32x16u *)(data1 + r0_0 * 64 + 32);
-      f32x16 v11 = *(const f32x16u *)(data2 + r0_0 * 64 + o1 * 512 + 48);
+      f32x16 v11 = *(const f32x16u *)(data2 + o1 * 512 + r0_0 * 64 + 48);
       f32x16 v12 = *(const f32x16u *)(data1 + r0_0 * 64 + 48);
       acc1 += v5 * v6;
       acc2 += v7 * v8;

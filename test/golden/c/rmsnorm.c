@@ -48,15 +48,15 @@ void reduce_6_22_22(void *const *buffers, const long *variables, long lo, long h
   for (long o0 = 0; o0 < 6; o0++) {
     f64x8 acc1 = (f64x8){};
     for (long r0_0 = 0; r0_0 < 3; r0_0++) {
-      f64x8 v2 = mg_load_f64x8(data1 + r0_0 * 8 + o0 * 22, 0, -r0_0 * 8 + 22);
+      f64x8 v2 = mg_load_f64x8(data1 + o0 * 22 + r0_0 * 8, 0, -r0_0 * 8 + 22);
       f64x8 v3 = mg_where_f64x8(((((int)(r0_0 * 8 - 22)) + (i32x8){0, 1, 2, 3, 4, 5, 6, 7}) < ((i32x8){})), (acc1 + (v2 * v2)), acc1);
       acc1 = v3;
     }
     double v4 = 1.0 / __builtin_sqrt(1e-06 + (0.045454545454545456 * mg_add_lanes_f64x8(acc1)));
     for (long o1_0 = 0; o1_0 < 3; o1_0++) {
       f64x8 v5 = mg_load_f64x8(data2 + o1_0 * 8, 0, -o1_0 * 8 + 22);
-      f64x8 v6 = mg_load_f64x8(data1 + o1_0 * 8 + o0 * 22, 0, -o1_0 * 8 + 22);
-      mg_store_f64x8(data0 + o1_0 * 8 + o0 * 22, 0, -o1_0 * 8 + 22, v5 * (v4 * v6));
+      f64x8 v6 = mg_load_f64x8(data1 + o0 * 22 + o1_0 * 8, 0, -o1_0 * 8 + 22);
+      mg_store_f64x8(data0 + o0 * 22 + o1_0 * 8, 0, -o1_0 * 8 + 22, v5 * (v4 * v6));
     }
   }
 }

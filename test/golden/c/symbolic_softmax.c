@@ -90,22 +90,22 @@ void reduce_3_v40_v40(void *const *buffers, const long *variables, long lo, long
   for (long o0 = 0; o0 < 3; o0++) {
     float acc1 = (-__builtin_inff());
     for (long r0 = 0; r0 < n; r0++) {
-      float v2 = data1[r0 + o0 * 40];
+      float v2 = data1[o0 * 40 + r0];
       acc1 = mg_max_f32(acc1, v2);
     }
     float v3 = -acc1;
     float acc4 = 0.0f;
     for (long r1 = 0; r1 < n; r1++) {
-      float v5 = data1[r1 + o0 * 40];
+      float v5 = data1[o0 * 40 + r1];
       acc4 += mg_exp_f32(v3 + v5);
     }
     for (long o1_0 = 0; o1_0 < (n + 15) / 16 - 1; o1_0++) {
-      f32x16 v6 = *(const f32x16u *)(data1 + o1_0 * 16 + o0 * 40);
-      *(f32x16u *)(data0 + o1_0 * 16 + o0 * 40) = mg_exp_f32x16(v3 + v6) / acc4;
+      f32x16 v6 = *(const f32x16u *)(data1 + o0 * 40 + o1_0 * 16);
+      *(f32x16u *)(data0 + o0 * 40 + o1_0 * 16) = mg_exp_f32x16(v3 + v6) / acc4;
     }
     for (long o1_0t = (n + 15) / 16 - 1; o1_0t < (n + 15) / 16; o1_0t++) {
-      f32x16 v7 = mg_load_f32x16(data1 + o1_0t * 16 + o0 * 40, 0, -o1_0t * 16 + 40);
-      mg_store_f32x16(data0 + o1_0t * 16 + o0 * 40, 0, -o1_0t * 16 + n, mg_exp_f32x16(v3 + v7) / acc4);
+      f32x16 v7 = mg_load_f32x16(data1 + o0 * 40 + o1_0t * 16, 0, -o1_0t * 16 + 40);
+      mg_store_f32x16(data0 + o0 * 40 + o1_0t * 16, 0, n - o1_0t * 16, mg_exp_f32x16(v3 + v7) / acc4);
     }
   }
 }

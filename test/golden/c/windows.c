@@ -6,10 +6,10 @@ void reduce_4_21_3(void *const *buffers, const long *variables, long lo, long hi
     for (long o2 = 0; o2 < 21; o2++) {
       float acc1 = 0.0f;
       for (long r0 = 0; r0 < 3; r0++) {
-        float v2 = 0 < (r0 * 21 + o2) % 22 && (r0 * 21 + o2) % 22 < 21 ? data1[(r0 * 21 + o2) % 22 + o0 * 20 - 1] : 0.0f;
-        acc1 += ((unsigned char)(0 < (r0 * 21 + o2) % 22 && (r0 * 21 + o2) % 22 < 21)) ? v2 : 0.0f;
+        float v2 = 0 < (o2 + r0 * 21) % 22 && (o2 + r0 * 21) % 22 < 21 ? data1[(o2 + r0 * 21) % 22 + o0 * 20 - 1] : 0.0f;
+        acc1 += ((unsigned char)(0 < (o2 + r0 * 21) % 22 && (o2 + r0 * 21) % 22 < 21)) ? v2 : 0.0f;
       }
-      data0[o2 + o0 * 21] = acc1;
+      data0[o0 * 21 + o2] = acc1;
     }
   }
 }

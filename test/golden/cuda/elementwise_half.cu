@@ -20,9 +20,9 @@ static __device__ __forceinline__ unsigned short mg_f32_to_bf16(float x) {
 extern "C" __global__ void __launch_bounds__(64) elementwise_1024(unsigned short *__restrict__ data0, const unsigned short *__restrict__ data1) {
   const int o0_0_0 = blockIdx.x;
   const int o0_0_1 = threadIdx.x;
-  ushort4 v1 = *(const ushort4 *)&data1[o0_0_1 * 4 + o0_0_0 * 256];
+  ushort4 v1 = *(const ushort4 *)&data1[o0_0_0 * 256 + o0_0_1 * 4];
   float4 v2 = make_float4(mg_f16_to_f32(v1.x), mg_f16_to_f32(v1.y), mg_f16_to_f32(v1.z), mg_f16_to_f32(v1.w));
   float4 v3 = make_float4(3.0f * v2.x, 3.0f * v2.y, 3.0f * v2.z, 3.0f * v2.w);
   ushort4 v4 = make_ushort4(mg_f32_to_bf16(v3.x), mg_f32_to_bf16(v3.y), mg_f32_to_bf16(v3.z), mg_f32_to_bf16(v3.w));
-  *(ushort4 *)&data0[o0_0_1 * 4 + o0_0_0 * 256] = v4;
+  *(ushort4 *)&data0[o0_0_0 * 256 + o0_0_1 * 4] = v4;
 }

@@ -5,8 +5,8 @@ extern "C" __global__ void __launch_bounds__(128) reduce_7_5000(float *__restric
   float acc1 = 0.0f;
   float4 acc2 = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
   for (int r0_0 = 0; r0_0 < 10; r0_0++) {
-    float4 v3 = r0_1_0 + r0_0 * 128 < 1250 ? *(const float4 *)&data1[r0_1_0 * 4 + o0 * 5000 + r0_0 * 512] : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    unsigned char v5 = r0_1_0 + r0_0 * 128 < 1250;
+    float4 v3 = r0_0 * 128 + r0_1_0 < 1250 ? *(const float4 *)&data1[o0 * 5000 + r0_0 * 512 + r0_1_0 * 4] : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    unsigned char v5 = r0_0 * 128 + r0_1_0 < 1250;
     float4 v4 = make_float4(v5 ? v3.x : 0.0f, v5 ? v3.y : 0.0f, v5 ? v3.z : 0.0f, v5 ? v3.w : 0.0f);
     acc2.x += v4.x;
     acc2.y += v4.y;
