@@ -1,7 +1,7 @@
 """A stack of views: which element of a buffer is a given index of the logical tensor, and is there one?
 
 In: a shape, then movement ops (reshape, permute, expand, shrink, pad, flip), each giving a new `ShapeTracker` at once,
-for nothing is moved. Out: `index`, the answer as expressions; `numpy_index` and `apply_numpy`, the answer as arrays.
+for nothing is moved. Out: `index`, the answer as expressions.
 
 A reshape of a permuted tensor is no affine map of its base any more; then a second view is stacked on the first,
 indexing the first one's elements in row-major order. Views are merged whenever their composition is again one view.
@@ -17,22 +17,16 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce, wraps
-from math import prod
 from operator import and_
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-import numpy as np
-
 from ..uops import Ops, UOp, sint, toposort
-from ..uops.symbolic import evaluate, lt, sprod, substitute
+from ..uops.symbolic import lt, sprod, substitute
 from ..uops.uop import index_const
 from .infer import show_shape, show_sint
 from .view import MEMO_SIZE, Interval, View, decompose, entry, merge, suffix_products
 
-Array = np.ndarray[Any, Any]
-Variables = Mapping[str, int]
-NO_VARIABLES: Variables = {}
 T = TypeVar("T")
 
 
@@ -199,57 +193,6 @@ class ShapeTracker:
         valid = reduce(and_, conditions) if conditions else None
         return tuple(map(index_const, current)), valid
 
-    def numpy_index(self, arrays: Sequence[Array] | None = None,
-                    variables: Variables = NO_VARIABLES) -> tuple[Array, Array]:
-        """The same answer as integers, (flat index into the base, validity), for arrays of indices that broadcast.
-
-        Without arrays, for every index of the shape. Variables need a value by name; those bound (BIND) have theirs.
-        Where not valid, the flat index means nothing. Takes strides and masks literally, sharing nothing with `index`:
-        it is the reference for that.
-        """
-        shape = self.concrete_shape(variables)
-        current: Sequence[Array] = np.indices(shape, sparse=True) if arrays is None else arrays
-        valid: Array = np.ones((), bool)
-        flat: Array = np.zeros((), np.int64)
-        for level in reversed(range(len(self.views))):
-            view = self.views[level]
-            flat = np.full((), evaluate(view.offset, variables), np.int64)
-            for axis, index in enumerate(current):
-                flat = flat + index * evaluate(view.strides[axis], variables)
-                if view.mask is not None:
-                    low, high = (evaluate(bound, variables) for bound in view.mask[axis])
-                    valid = valid & (index >= low) & (index < high)
-            if level:
-                below = [evaluate(size, variables) for size in self.views[level - 1].shape]
-                steps = [max(prod(below[axis + 1:]), 1) for axis in range(len(below))]
-                current = [flat // step % max(size, 1) for step, size in zip(steps, below)]
-        if arrays is None:
-            return np.broadcast_to(flat, shape), np.broadcast_to(valid, shape)
-        return flat, np.broadcast_to(valid, np.shape(flat))
-
-    def concrete_shape(self, variables: Variables = NO_VARIABLES) -> tuple[int, ...]:
-        """The shape for these values of its variables."""
-        return tuple([size if type(size) is int else evaluate(size, variables) for size in self.shape])
-
-    def apply_numpy(self, array: Array, variables: Variables = NO_VARIABLES) -> Array:
-        """The logical tensor read from the base `array` (C-contiguous). It may share memory: do not write to it."""
-        shape = self.concrete_shape(variables)
-        if len(self.views) > 1:
-            flat, valid = self.numpy_index(None, variables)
-            if array.size == 0:
-                return np.zeros(shape, array.dtype)
-            return np.where(valid, array.reshape(-1)[np.where(valid, flat, 0)], np.zeros((), array.dtype))
-        view = self.views[0]
-        strides, offset = [evaluate(stride, variables) for stride in view.strides], evaluate(view.offset, variables)
-        if view.mask is None:
-            return strided(array, shape, strides, offset)
-        low = [min(max(evaluate(a, variables), 0), size) for (a, _), size in zip(view.mask, shape)]
-        high = [max(min(evaluate(b, variables), size), start) for (_, b), size, start in zip(view.mask, shape, low)]
-        result = np.zeros(shape, array.dtype)
-        start = offset + sum(index * stride for index, stride in zip(low, strides))
-        result[tuple(map(slice, low, high))] = strided(array, [b - a for a, b in zip(low, high)], strides, start)
-        return result
-
 
 _trackers: WeakValueDictionary[tuple[View, ...], ShapeTracker] = WeakValueDictionary()
 _lock = threading.Lock()
@@ -291,18 +234,6 @@ def base_indices(view: View, indices: Sequence[sint], base_shape: tuple[sint, ..
         result.append(number // steps[0] if len(sizes) > 1 else number)  # in bounds by the view's meaning: no remainder
         result += [number // step % size for step, size in zip(steps[1:], sizes[1:])]
     return tuple(map(entry, result))
-
-
-def strided(array: Array, shape: Sequence[int], strides: Sequence[int], offset: int) -> Array:
-    """Elements offset + sum(strides * index) of a C-contiguous array, as a numpy view. Strides are in elements."""
-    if not array.flags.c_contiguous:
-        raise ValueError(f"ShapeTracker: the base array must be C-contiguous, has shape {array.shape}, "
-                         f"strides {array.strides}")
-    if 0 in shape:
-        return np.empty(shape, array.dtype)
-    start = array.reshape(-1)[offset:]
-    steps = [stride * array.itemsize for stride in strides]
-    return np.lib.stride_tricks.as_strided(start, shape, steps, writeable=False)
 
 
 def check_sizes(what: str, shape: tuple[Any, ...]) -> tuple[sint, ...]:

@@ -14,7 +14,7 @@ from ..gradient import gradient as gradient_of
 from ..gradient import leaves
 from ..helpers import EAGER, GRAD
 from ..runtime.device import get_device
-from ..runtime.numpy import evaluate
+from ..runtime.numpy import evaluate, read_view
 from ..shape import build
 from ..shape.shapetracker import ShapeTracker
 from ..uops import Ops, UOp
@@ -57,7 +57,7 @@ class Tensor(Functional):
         array = np.asarray(base.arg.numpy())
         if tracker.is_identity(base.shape):
             return array
-        return tracker.apply_numpy(array)
+        return read_view(array, tracker, {})
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """The values as a new array. bfloat16, which numpy has not, comes as float32."""
