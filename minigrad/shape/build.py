@@ -11,15 +11,13 @@ ValueErrors.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from ..dtype import DType, dtypes
 from ..uops import SCALARS, Ops, ReduceArg, UOp, sint
 from ..uops.ops import COMMUTATIVE, COMPARISON
 from .shapetracker import ShapeTracker
-
-Pairs = Iterable[tuple[sint, sint]]
-
 
 # ---- movement
 
@@ -39,35 +37,16 @@ def viewed(base: UOp, tracker: ShapeTracker) -> UOp:
     return UOp(Ops.VIEW, base.dtype, (base,), tracker)
 
 
-def reshape(node: UOp, shape: Iterable[sint]) -> UOp:
-    base, tracker = split_view(node)
-    return viewed(base, tracker.reshape(shape))
+def _movement(name: str) -> Callable[[UOp, Iterable[Any]], UOp]:
+    def moved(node: UOp, argument: Iterable[Any]) -> UOp:
+        base, tracker = split_view(node)
+        return viewed(base, getattr(tracker, name)(argument))
+    return moved
 
 
-def permute(node: UOp, order: Iterable[int]) -> UOp:
-    base, tracker = split_view(node)
-    return viewed(base, tracker.permute(order))
-
-
-def expand(node: UOp, shape: Iterable[sint]) -> UOp:
-    base, tracker = split_view(node)
-    return viewed(base, tracker.expand(shape))
-
-
-def shrink(node: UOp, bounds: Pairs) -> UOp:
-    base, tracker = split_view(node)
-    return viewed(base, tracker.shrink(bounds))
-
-
-def pad(node: UOp, amounts: Pairs) -> UOp:
-    """Zeros around."""
-    base, tracker = split_view(node)
-    return viewed(base, tracker.pad(amounts))
-
-
-def flip(node: UOp, axes: Iterable[int]) -> UOp:
-    base, tracker = split_view(node)
-    return viewed(base, tracker.flip(axes))
+# with the arguments that the ShapeTracker's take: a shape, an order of axes, a shape, a pair for each axis, ..., axes
+reshape, permute, expand, shrink, pad, flip = map(
+    _movement, ("reshape", "permute", "expand", "shrink", "pad", "flip"))
 
 
 def stretch(node: UOp, shape: tuple[sint, ...]) -> UOp:
@@ -174,28 +153,15 @@ def constant(node: UOp, value: UOp | float) -> UOp:
     return value if isinstance(value, UOp) else UOp.const(node.dtype, value)
 
 
-def add(a: UOp, b: UOp | float) -> UOp:
-    return elementwise(Ops.ADD, a, constant(a, b))
+def _binary(op: Ops) -> Callable[[UOp, UOp | float], UOp]:
+    return lambda a, b: elementwise(op, a, constant(a, b))
 
 
-def mul(a: UOp, b: UOp | float) -> UOp:
-    return elementwise(Ops.MUL, a, constant(a, b))
+add, mul, divide, less, differs = map(_binary, (Ops.ADD, Ops.MUL, Ops.FDIV, Ops.CMPLT, Ops.CMPNE))
 
 
 def neg(a: UOp) -> UOp:
     return elementwise(Ops.NEG, a)
-
-
-def divide(a: UOp, b: UOp) -> UOp:
-    return elementwise(Ops.FDIV, a, b)
-
-
-def less(a: UOp, b: UOp | float) -> UOp:
-    return elementwise(Ops.CMPLT, a, constant(a, b))
-
-
-def differs(a: UOp, b: UOp | float) -> UOp:
-    return elementwise(Ops.CMPNE, a, constant(a, b))
 
 
 def equals(a: UOp, b: UOp | float) -> UOp:
