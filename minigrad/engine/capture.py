@@ -20,7 +20,7 @@ from typing import Any
 from ..dtype import dtypes
 from ..runtime.device import Buffer, Device, GraphRunner, Launch, get_device
 from ..schedule.graph import value_order
-from ..schedule.memory import Arena
+from ..schedule.memory import share
 from ..shape.build import viewed
 from ..uops import Ops, UOp, sint
 from ..uops.symbolic import ssum
@@ -235,34 +235,14 @@ class Captured:
 
 def arena_buffers(recording: Recording, outputs: set[int]) -> dict[int, Buffer]:
     """Buffers for the fresh memory that is no output: by number of the root, in one arena for each device."""
-    first: dict[int, int] = {}
-    last: dict[int, int] = {}
-    for i, step in enumerate(recording.steps):
-        for number in step.memory:
-            root = recording.memory[number].root
-            root = number if root is None else root
-            if recording.memory[root].kind == "fresh" and root not in outputs:
-                first.setdefault(root, i)
-                last[root] = i
-    begin: dict[int, list[int]] = {}
-    end: dict[int, list[int]] = {}
-    for root in first:
-        begin.setdefault(first[root], []).append(root)
-        end.setdefault(last[root], []).append(root)
-    arenas: dict[str, Arena] = {}
-    blocks: dict[int, tuple[int, int]] = {}
-    for i in range(len(recording.steps)):
-        for root in begin.get(i, ()):
-            memory = recording.memory[root]
-            blocks[root] = arenas.setdefault(memory.device, Arena()).take(memory.nbytes)
-        for root in end.get(i, ()):
-            arenas[recording.memory[root].device].give_back(blocks[root])
-    bases = {device: Buffer(device, (arena.size,), dtypes.uint8) for device, arena in arenas.items()}
-    found = {}
-    for root, (start, _) in blocks.items():
-        memory = recording.memory[root]
-        found[root] = bases[memory.device].view(memory.shape, memory.dtype, start)
-    return found
+    memory = recording.memory
+    roots = [number if m.root is None else m.root for number, m in enumerate(memory)]
+    between = {root for root in roots if memory[root].kind == "fresh"} - outputs
+    sizes, places = share([[roots[number] for number in step.memory if roots[number] in between]
+                           for step in recording.steps], lambda root: (memory[root].device, memory[root].nbytes))
+    arenas = {device: Buffer(device, (nbytes,), dtypes.uint8) for device, nbytes in sizes.items()}
+    return {root: arenas[memory[root].device].view(memory[root].shape, memory[root].dtype, start)
+            for root, start in places.items()}
 
 
 def capture(recording: Recording, guards: Guards, result: Any, states: list[State], given: dict[str, tuple[int, int]],

@@ -20,6 +20,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from ..helpers import EAGER, NOFUSE
 from ..shape.build import viewed
@@ -72,11 +73,10 @@ def create_schedule(sinks: Iterable[UOp], new_buffer: NewBuffer,
             placement = fused(graph, costs)
         arrangement = arrange(graph, placement)
         kernelizer = Kernelizer(arrangement)
-        plans = [plan for draft in arrangement.drafts if (plan := kernelizer.plan(draft)) is not None]
+        kernels = [kernel for draft in arrangement.drafts if (kernel := kernelizer.kernel(draft)) is not None]
         kept = [arrangement.memory[arrangement.results[node]] for node in graph.home.values()]
-        allocate(plans, kept, new_buffer)
-        kernels = [Kernel(plan.ast, tuple([m.buffer for m in plan.memory]), plan.written, plan.reasons, plan.weighed,
-                          plan.lines) for plan in plans]
+        allocate(kernels, kept, new_buffer)
+        kernels = [replace(kernel, buffers=tuple([memory.buffer for memory in kernel.buffers])) for kernel in kernels]
         realized: dict[UOp, UOp] = {}
         for sink, home in graph.home.items():
             memory = arrangement.memory[arrangement.results[home]]

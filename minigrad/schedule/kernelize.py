@@ -22,8 +22,8 @@ from .versions import Arrangement, Memory
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """ast: a SINK of STOREs, or COPY between devices (buffers: destination, source). buffers: by slot. written: slots
-    it writes.
+    """ast: a SINK of STOREs, or COPY between devices (buffers: destination, source). buffers: by slot; `Memory`, until
+    that has buffers. written: slots it writes.
 
     reasons: why each written buffer is one, like `written`; weighed: what was compared, where costs decided. lines: the
     users' lines of what it computes, those that asked for what is written first.
@@ -45,18 +45,6 @@ class Schedule:
     variables: dict[str, int]
 
 
-@dataclass(eq=False, slots=True)
-class Plan:
-    """A kernel whose memory has no buffers yet."""
-
-    ast: UOp
-    memory: list[Memory]        # by slot
-    written: tuple[int, ...]
-    reasons: tuple[str, ...]
-    weighed: tuple[Weighed | None, ...]
-    lines: tuple[str, ...]
-
-
 class Kernelizer:
     """Builds the ASTs of an arrangement; collects the values of bound variables."""
 
@@ -66,7 +54,7 @@ class Kernelizer:
         self.unbound: dict[UOp, UOp] = {}                       # BIND -> VARIABLE
         self.trackers: dict[ShapeTracker, ShapeTracker] = {}    # with BINDs -> with VARIABLEs
 
-    def plan(self, draft: Draft) -> Plan | None:
+    def kernel(self, draft: Draft) -> Kernel | None:
         """The kernel of a draft; None if it has no elements to write."""
         stores = [s for s in draft.stores if all(self.graph.sizes[v] for v in stored_values(self.graph, s)[:1])]
         if not stores:
@@ -82,16 +70,16 @@ class Kernelizer:
         inherit(sink, lines[0] if lines else None)
         for node in stores:
             record("schedule", reasons[ast.slot(self.arrangement.memory[node])][0], node, sink)
-        return Plan(sink, ast.memory, tuple(written), tuple([reasons[w][0] for w in written]),
-                    tuple([reasons[w][1] for w in written]), lines)
+        return Kernel(sink, tuple(ast.memory), tuple(written), tuple([reasons[w][0] for w in written]),
+                      tuple([reasons[w][1] for w in written]), lines)
 
-    def _copy(self, draft: Draft) -> Plan:
+    def _copy(self, draft: Draft) -> Kernel:
         node, = draft.stores
         target, source = self.arrangement.memory[node], self.arrangement.read(draft, self.graph.source(node.src[0]))
         params = tuple([UOp(Ops.PARAM, node.dtype, (), ParamArg(slot, memory.shape))
                         for slot, memory in enumerate((target, source))])
-        return Plan(UOp(Ops.COPY, node.dtype, params, target.device), [target, source], (0,), (draft.reasons[0].value,),
-                    (None,), lines_of([node]))
+        return Kernel(UOp(Ops.COPY, node.dtype, params, target.device), (target, source), (0,),
+                      (draft.reasons[0].value,), (None,), lines_of([node]))
 
     def scalar(self, node: UOp) -> UOp:
         """CONST, VARIABLE, BIND: a BIND becomes its variable. ValueError if a variable has two values."""

@@ -1,6 +1,6 @@
 """Memory for a schedule: what the user keeps gets buffers of its own, everything between shares one arena a device.
 
-In: kernels in order, as plans over `Memory`. Out: every `Memory.buffer` is set. A value lives from the kernel that
+In: kernels in order, over `Memory`. Out: every `Memory.buffer` is set. A value lives from the kernel that
 first writes it to the last one that uses it; two that never live at once may lie at the same place. Places are given
 first-fit in the order of the kernels, 64-byte aligned; what a kernel reads and what it writes never overlap.
 """
@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ..dtype import dtypes
 from ..helpers import prod
-from .kernelize import Plan
+from .kernelize import Kernel
 from .versions import Memory
 
 ALIGNMENT = 64
+Item = TypeVar("Item")
 NewBuffer = Callable[..., Any]  # runtime's Buffer: (device, shape, dtype, *, base=None, offset=0)
 
 
@@ -53,34 +54,33 @@ class Arena:
         insort(self.gaps, (start, end))
 
 
-def lifetimes(plans: Sequence[Plan]) -> dict[Memory, tuple[int, int]]:
-    """Of what lies between kernels: the first and the last kernel that uses it."""
-    found: dict[Memory, tuple[int, int]] = {}
-    for step, plan in enumerate(plans):
-        for memory in plan.memory:
-            if memory.buffer is None and not memory.kept and prod(memory.shape):
-                found[memory] = found[memory][0] if memory in found else step, step
-    return found
-
-
-def allocate(plans: Sequence[Plan], kept: Iterable[Memory], new_buffer: NewBuffer) -> None:
-    """Gives every memory of the plans, and what is kept, its buffer."""
-    alive = lifetimes(plans)
-    dying: dict[int, list[Memory]] = {}
-    for memory, (_, last) in alive.items():
-        dying.setdefault(last, []).append(memory)
+def share(steps: Sequence[Sequence[Item]], size: Callable[[Item], tuple[str, int]]
+          ) -> tuple[dict[str, int], dict[Item, int]]:
+    """Places for what steps use, each from the first step that does to the last: the bytes of an arena for each device,
+    and where in it everything lies. `size`: (device, bytes).
+    """
+    last = {item: step for step, items in enumerate(steps) for item in items}
     arenas: dict[str, Arena] = {}
-    blocks: dict[Memory, tuple[int, int]] = {}
-    for step, plan in enumerate(plans):
-        for memory in plan.memory:
-            if memory in alive and memory not in blocks:
-                arena = arenas.setdefault(memory.device, Arena())
-                blocks[memory] = arena.take(prod(memory.shape) * memory.dtype.itemsize)
-        for memory in dying.get(step, ()):
-            arenas[memory.device].give_back(blocks[memory])
-    bases = {device: new_buffer(device, (arena.size,), dtypes.uint8) for device, arena in arenas.items()}
-    for memory, (start, _) in blocks.items():
-        memory.buffer = new_buffer(memory.device, memory.shape, memory.dtype, base=bases[memory.device], offset=start)
-    for memory in [*kept, *(memory for plan in plans for memory in plan.memory)]:
+    blocks: dict[Item, tuple[int, int]] = {}
+    for step, items in enumerate(steps):
+        for item in items:
+            if item not in blocks:
+                device, nbytes = size(item)
+                blocks[item] = arenas.setdefault(device, Arena()).take(nbytes)
+        for item in dict.fromkeys(items):
+            if last[item] == step:
+                arenas[size(item)[0]].give_back(blocks[item])
+    sizes = {device: arena.size for device, arena in arenas.items()}
+    return sizes, {item: start for item, (start, _) in blocks.items()}
+
+
+def allocate(kernels: Sequence[Kernel], kept: Iterable[Memory], new_buffer: NewBuffer) -> None:
+    """Gives every memory of the kernels, and what is kept, its buffer."""
+    sizes, places = share([[m for m in kernel.buffers if m.buffer is None and not m.kept and prod(m.shape)]
+                           for kernel in kernels], lambda m: (m.device, prod(m.shape) * m.dtype.itemsize))
+    arenas = {device: new_buffer(device, (nbytes,), dtypes.uint8) for device, nbytes in sizes.items()}
+    for memory, start in places.items():
+        memory.buffer = new_buffer(memory.device, memory.shape, memory.dtype, base=arenas[memory.device], offset=start)
+    for memory in [*kept, *(memory for kernel in kernels for memory in kernel.buffers)]:
         if memory.buffer is None:
             memory.buffer = new_buffer(memory.device, memory.shape, memory.dtype)
