@@ -14,6 +14,7 @@ from ..helpers import DEV, prod
 from ..shape import ShapeTracker
 from ..uops import COMPARISON, SCALARS, Ops, UOp, toposort
 from ..uops.symbolic import vmax
+from ..uops.trace import inherit, record
 from .reasons import Reason
 
 FREE = SCALARS | {Ops.IOTA}                                    # values that cost nothing and need no memory
@@ -69,6 +70,17 @@ class Graph:
         if self.alias.keys().isdisjoint(node.src):
             return node.src
         return tuple([self.alias.get(s, s) for s in node.src])
+
+    def replace(self, node: UOp, made: list[UOp], rule: str, order: list[UOp]) -> None:
+        """The last of some new nodes, sources first, stands for a node; they are measured, and behind it in the order.
+        """
+        inherit(made[-1], node.line)
+        record("graph", rule, node, made[-1])
+        for new in made:
+            if new not in self.sizes:
+                self.measure(new)
+                order.append(new)
+        self.alias[node] = made[-1]
 
     def device(self, node: UOp) -> str:
         """The device of a node; the default one for what is made of constants alone."""

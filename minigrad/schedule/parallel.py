@@ -10,7 +10,6 @@ from ..dtype import dtypes
 from ..shape import ShapeTracker
 from ..shape.build import viewed
 from ..uops import Ops, ReduceArg, UOp
-from ..uops.trace import inherit, record
 from .cost import Costs
 from .graph import FREE, Graph
 from .reasons import Reason
@@ -33,13 +32,7 @@ def split_long_reduces(graph: Graph, costs: Costs) -> None:
         cut = where_to_cut(node, costs.parts)
         if cut is not None:
             made = split(node, source, *cut)
-            inherit(made[-1], node.line)
-            record("graph", "partial reduces", node, made[-1])
-            for new in made:
-                if new not in graph.sizes:
-                    graph.measure(new)
-                    order.append(new)
-            graph.alias[node] = made[-1]
+            graph.replace(node, made, "partial reduces", order)
             partial = next(n for n in made if n.op is Ops.REDUCE)
             graph.forced[partial] = Reason.PARTIAL
     graph.order = order

@@ -12,7 +12,6 @@ from ..shape import ShapeTracker
 from ..shape.build import viewed
 from ..shape.view import View, suffix_products
 from ..uops import Ops, ReduceArg, UOp
-from ..uops.trace import inherit, record
 from .graph import Graph
 
 MOST = 2.0      # elements of a part, those of the padding too, for each that is summed
@@ -36,15 +35,8 @@ def merge_sums(graph: Graph) -> None:
         shifted = len(tracker.views) > 1 or tracker.views[0].mask is not None
         if alone and shifted and is_concrete(inner, tracker) and graph.sizes[node.src[0]] <= MOST * graph.sizes[inner]:
             made = merged(node, inner, graph.source(inner.src[0]), tracker)
-            inherit(made[-1], node.line)
-            record("graph", "sum of sums", node, made[-1])
-            for new in made:
-                readers[new] = 1
-                if new not in graph.sizes:
-                    graph.measure(new)
-                    order.append(new)
-            readers[made[-1]] = readers.get(node, 0)
-            graph.alias[node] = made[-1]
+            graph.replace(node, made, "sum of sums", order)
+            readers |= {**dict.fromkeys(made, 1), made[-1]: readers.get(node, 0)}
     graph.order = order
 
 
