@@ -221,9 +221,4 @@ def _added(loops: Loops, target: Target) -> Iterator[Opts]:
 
 def _outer(root: UOp) -> list[str]:
     """The loops around everything, outermost first, and a grid's indices."""
-    names: list[str] = []
-    while root.op is Ops.END:
-        body, ranges, _ = parts(root)
-        names += [r.arg.name for r in ranges if r.arg.kind in ("loop", "global")]
-        root = body[0]
-    return names
+    return [r.arg.name for r in nest.innermost(root)[1] if r.arg.kind in ("loop", "global")]
