@@ -16,9 +16,10 @@ from ..helpers import prod
 from ..target import Target
 from ..uops import Ops, UOp
 from . import nest
+from .addresses import stored_size
 from .gpu import Global, Group, Local
 from .heuristic import merge_neighbours
-from .linearize import linearize, stored_size
+from .linearize import linearize
 from .lower import Loops
 from .matrix import DEPTHS, Matrix, operands
 from .nest import extent, parts

@@ -15,17 +15,15 @@ the data it mentions stands in the list before.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import prod
-from typing import NamedTuple
 
 from ..dtype import DType, dtypes
-from ..helpers import prod
 from ..uops import ELEMENTWISE, Ops, SpecialArg, UOp, toposort
 from ..uops.symbolic import rebuild
-from ..uops.uop import FALSE, TRUE, add_scaled, bounds, index_const, is_round_trip, linear
+from ..uops.uop import FALSE, TRUE, bounds, index_const, is_round_trip
 from . import nest
+from .addresses import Gate, Scratch, address, at_lane, conjoin, lane_gate, lay_out_scratch, stage_size, stride
 from .barriers import place_barriers
 from .gates import gate_loads
 from .lower import Loops, reduce_identity
@@ -37,15 +35,6 @@ from .stages import stage_copies
 EVERY_LANE = 1 << 10    # more than a vector has
 
 
-@dataclass(frozen=True)
-class Scratch:
-    """A scratch array: its dimensions as stored (outermost first) and its place in the workspace."""
-
-    dims: tuple[int, ...]
-    offset: int   # bytes
-    dtype: DType
-
-
 @dataclass
 class Block:
     """What is executed per iteration of a loop (the top block: once), and the values known there."""
@@ -53,15 +42,6 @@ class Block:
     loop: UOp | None = None     # a RANGE
     items: list[UOp | Block] = field(default_factory=list)
     values: dict[UOp, UOp] = field(default_factory=dict)
-
-
-class Gate(NamedTuple):
-    """A condition for all lanes; where not all are valid, the number of the lane after the last valid one, and that of
-    the first.
-    """
-    condition: UOp
-    stop: UOp | None = None
-    first: UOp | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +87,7 @@ class _Walk:
         self.groups: dict[tuple[UOp, ...], list[UOp]] = {}      # closers by the loops that they open
         self.bit: dict[UOp, int] = {}                           # of each closer
         self.reach = self._closers_below(order)
-        self.scratch, self.workspace = _lay_out_scratch(order)
+        self.scratch, self.workspace = lay_out_scratch(order)
         self.specials = _specials(loops, order)
         self.place_of = {u.src[0]: u.arg for u in self.specials}
 
@@ -215,7 +195,7 @@ class _Walk:
 
     def index_lanes(self, index: UOp, lane: UOp, dtype: DType, path: list[Block]) -> UOp | None:
         """An index of all lanes as data; None where they are not evenly apart."""
-        step, rest = _stride(index, lane)
+        step, rest = stride(index, lane)
         if step is None:
             return None
         base = self.append(UOp(Ops.CAST, dtype, (self.resolve(rest, path),)), path)
@@ -242,7 +222,7 @@ class _Walk:
         """A vector put together from scalars: right for anything that depends on a lane."""
         (lane,) = nest.lanes(node)
         size = lane.src[1].arg
-        return self.vector([self.emit(_at_lane(node, lane, i), path) for i in range(size)], path)
+        return self.vector([self.emit(at_lane(node, lane, i), path) for i in range(size)], path)
 
     def vector(self, scalars: Sequence[UOp], path: list[Block]) -> UOp:
         return self.append(UOp(Ops.BROADCAST, scalars[0].dtype.vec(len(scalars)), tuple(scalars)), path)
@@ -270,31 +250,23 @@ class _Walk:
 
     # ---- memory
 
-    def address(self, memory: UOp, indices: tuple[UOp, ...]) -> tuple[UOp, list[UOp]]:
-        """(flat address, gates): a gate for every index that is not proved to be inside of its dimension."""
-        gates = [condition for i, n in zip(indices, memory.arg.shape) for condition in (i.ge(0), i.lt(n))
-                 if condition is not TRUE]
-        if memory.op is Ops.SCRATCH:
-            return _scratch_address(memory, indices, self.scratch[memory].dims), gates
-        return flatten(indices, memory.arg.shape)[0], gates
-
     def emit_load(self, node: UOp, path: list[Block]) -> UOp:
         memory, indices = nest.access(node)
         for fill in nest.fills_of(node):
             self.emit(fill, path)
-        flat, gates = self.address(memory, indices)
+        flat, gates = address(memory, indices, self.scratch)
         for lane in nest.lanes(node):
-            step, base = _stride(flat, lane)
-            gate = _lane_gate(gates, lane) if step == 1 else None
+            step, base = stride(flat, lane)
+            gate = lane_gate(gates, lane) if step == 1 else None
             if gate is not None:
                 return self.append_load(memory, base, gate, lane.src[1].arg, path)
             if step != 0 or any(lane in nest.free(g) for g in gates):
                 return self.by_lane_load(node, lane, path)
-        return self.append_load(memory, flat, Gate(_conjoin(gates)), 1, path)
+        return self.append_load(memory, flat, Gate(conjoin(gates)), 1, path)
 
     def by_lane_load(self, node: UOp, lane: UOp, path: list[Block]) -> UOp:
         memory, indices = nest.access(node)
-        each = [nest.load(memory, [_at_lane(x, lane, i) for x in indices], nest.waits_of(node))
+        each = [nest.load(memory, [at_lane(x, lane, i) for x in indices], nest.waits_of(node))
                 for i in range(lane.src[1].arg)]
         return self.vector([self.emit(one, path) for one in each], path)
 
@@ -315,19 +287,19 @@ class _Walk:
     def emit_store(self, node: UOp, path: list[Block]) -> None:
         memory, value, gate = node.src[:3]
         indices = node.src[3:]
-        flat, gates = self.address(memory, indices)
+        flat, gates = address(memory, indices, self.scratch)
         from_place = [g for g in conjunction(gate) if g is not TRUE]
         gates = [g for g in gates if g not in from_place] + from_place + self.once(node, memory)
         found = nest.lanes(node)
         if not found:
-            condition = _conjoin(gates)
+            condition = conjoin(gates)
             if condition is not FALSE:
                 self.append_store(memory, flat, Gate(condition), self.emit(value, path), node.arg, path)
             return
         (lane,) = found
         size = lane.src[1].arg
-        step, base = _stride(flat, lane)
-        split = _lane_gate(gates, lane) if step == 1 and node.arg != "add" else None
+        step, base = stride(flat, lane)
+        split = lane_gate(gates, lane) if step == 1 and node.arg != "add" else None
         if split is not None:
             if split.condition is not FALSE:
                 vector = self.widened(self.emit(value, path), size, path)
@@ -337,13 +309,13 @@ class _Walk:
         if self.reach.get(value) and any(is_closer(u) and lane in nest.free(u) for u in toposort(value)):
             vector = self.emit(value, path)     # a reduce of vectors is not repeated for each lane
             for i in range(size):
-                condition = _at_lane(_conjoin(gates), lane, i)
+                condition = at_lane(conjoin(gates), lane, i)
                 if condition is not FALSE:
                     element = self.append(UOp(Ops.ELEMENT, value.dtype, (vector, index_const(i))), path)
-                    self.append_store(memory, _at_lane(flat, lane, i), Gate(condition), element, mode, path)
+                    self.append_store(memory, at_lane(flat, lane, i), Gate(condition), element, mode, path)
             return
         for i in range(size):
-            own = [_at_lane(x, lane, i) for x in (value, gate, *indices)]
+            own = [at_lane(x, lane, i) for x in (value, gate, *indices)]
             self.emit_store(nest.store(memory, own[0], own[2:], own[1], mode), path)
 
     def once(self, node: UOp, memory: UOp) -> list[UOp]:
@@ -481,91 +453,3 @@ def _is_masked_sum(node: UOp) -> bool:
     if node.arg is not Ops.ADD or not node.dtype.is_float or value.op is not Ops.WHERE:
         return False
     return value.src[2].op is Ops.CONST and value.src[2].arg == 0 and bool(nest.lanes(value.src[0]))
-
-
-def _at_lane(node: UOp, lane: UOp, i: int) -> UOp:
-    return nest.substitute(node, {lane: index_const(i)})
-
-
-def _stride(flat: UOp, lane: UOp) -> tuple[int | None, UOp]:
-    """(elements between lanes or None if not constant, address of lane 0)."""
-    if lane not in nest.free(flat):
-        return 0, flat
-    step = linear(flat)[1].get(lane, 0)
-    rest = add_scaled(flat, lane, -step)
-    return (None, flat) if lane in nest.free(rest) else (step, rest)
-
-
-def _lane_gate(gates: Iterable[UOp], lane: UOp) -> Gate | None:
-    """Gates as a condition for all lanes and what bounds the valid ones; None if they are of another form."""
-    condition, stop, first = TRUE, None, None
-    for g in gates:
-        if lane not in nest.free(g):
-            condition = condition & g
-            continue
-        step = linear(g.src[0])[1].get(lane) if g.op is Ops.CMPLT else None
-        rest = add_scaled(g.src[0], lane, -step) if step in (1, -1) else g      # rest + step * lane < 0
-        if lane in nest.free(rest):
-            return None
-        if step == 1:
-            stop = -rest if stop is None else stop.minimum(-rest)
-        else:
-            first = rest + 1 if first is None else first.maximum(rest + 1)
-    return Gate(condition, stop, first)
-
-
-def _conjoin(gates: Iterable[UOp]) -> UOp:
-    condition = TRUE
-    for g in gates:
-        condition = condition & g
-    return condition
-
-
-def _lay_out_scratch(order: list[UOp]) -> tuple[dict[UOp, Scratch], int]:
-    """Dimensions from the largest index of any access; arrays one after the other, 64-byte aligned, with room for a
-    masked vector.
-    """
-    largest: dict[UOp, list[int]] = {}
-    for u in order:
-        if u.op in (Ops.LOAD, Ops.STORE):
-            memory, indices = nest.access(u)
-            if memory.op is Ops.SCRATCH:
-                sizes = largest.setdefault(memory, [1] * len(indices))
-                for axis, i in enumerate(indices):
-                    sizes[axis] = max(sizes[axis], bounds(i)[1] + 1)
-    arrays: dict[UOp, Scratch] = {}
-    offset = 0
-    for memory, sizes in largest.items():
-        dims = memory.arg.shape or tuple(sizes)
-        size = memory.dtype.itemsize * stored_size(memory, dims)
-        arrays[memory] = Scratch(dims, offset, memory.dtype)
-        offset += (size + 63) // 64 * 64 + 64
-    return arrays, offset
-
-
-def _layout(memory: UOp, dims: tuple[int, ...]) -> tuple[tuple[int, int, int], ...]:
-    return memory.arg.layout or tuple((axis, 1, 0) for axis in range(len(dims)))
-
-
-def stored_dims(memory: UOp, dims: tuple[int, ...]) -> list[int]:
-    sizes = [modulus or -(-dims[axis] // divisor) for axis, divisor, modulus in _layout(memory, dims)]
-    return [*sizes[:-1], sizes[-1] + memory.arg.pad] if memory.arg.pad else sizes
-
-
-def stage_size(memory: UOp, dims: tuple[int, ...]) -> int:
-    """Elements of a scratch array that hold one fill: of several, each begins at a multiple of 16 bytes."""
-    size: int = prod(stored_dims(memory, dims))
-    return size if memory.arg.stages == 1 else -(-size // 16) * 16
-
-
-def stored_size(memory: UOp, dims: tuple[int, ...]) -> int:
-    """Elements of a scratch array."""
-    return stage_size(memory, dims) * int(memory.arg.stages)
-
-
-def _scratch_address(memory: UOp, indices: tuple[UOp, ...], dims: tuple[int, ...]) -> UOp:
-    address = index_const(0)
-    for (axis, divisor, modulus), size in zip(_layout(memory, dims), stored_dims(memory, dims)):
-        part = indices[axis] // divisor
-        address = address * size + (part % modulus if modulus else part)
-    return address

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..codegen.linearize import stored_size
+from ..codegen.addresses import stored_size
 from ..codegen.opts import Opt
 from ..codegen.pipeline import Lowered, lower_kernel
 from ..helpers import BEAM, CACHE, DEBUG, NOOPT, SPEC, TUNED, VIZ

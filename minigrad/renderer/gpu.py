@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..codegen.linearize import stored_size
+from ..codegen.addresses import stored_size
 from ..codegen.nest import is_index_condition
 from ..codegen.pipeline import Lowered
 from ..dtype import DType, dtypes
