@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
@@ -76,59 +77,10 @@ def kernel_key(ast: UOp, target: Target, dialect: str, opts: Any = None) -> str:
 
 # ---- plain data -----------------------------------------------------------------------------------------------------
 
-def encode(value: Any) -> Any:
-    """A value as JSON-able data. TypeError for what has no form."""
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float):
-        return {"float": value.hex()}
-    if isinstance(value, (tuple, list)):
-        return {"tuple": [encode(item) for item in value]}
-    if isinstance(value, frozenset):
-        return {"set": sorted((encode(item) for item in value), key=repr)}
-    if isinstance(value, DType):
-        return {"dtype": value.name}
-    if isinstance(value, UOp):
-        return {"uop": _encode_graph(value)}
-    if isinstance(value, Ops):
-        return {"op": value.name}
-    if isinstance(value, Enum):
-        return {"enum": [type(value).__module__, type(value).__qualname__, value.name]}
-    if is_dataclass(value) and not isinstance(value, type):
-        kind = type(value)
-        entries = {f.name: encode(getattr(value, f.name)) for f in fields(kind)}
-        return {"data": [kind.__module__, kind.__qualname__, entries]}
-    raise TypeError(f"{type(value).__name__} has no stored form: {value!r}")
-
-
 def _encode_graph(root: UOp) -> list[Any]:
     order = toposort(root)
     place = {node: i for i, node in enumerate(order)}
     return [[node.op.name, node.dtype.name, [place[s] for s in node.src], encode(node.arg)] for node in order]
-
-
-def decode(data: Any) -> Any:
-    """The value of `encode`'s data. ValueError, KeyError, TypeError or AttributeError if it is damaged."""
-    if not isinstance(data, dict):
-        return data
-    (tag, body), = data.items()
-    if tag == "float":
-        return float.fromhex(body)
-    if tag == "tuple":
-        return tuple(decode(item) for item in body)
-    if tag == "set":
-        return frozenset(decode(item) for item in body)
-    if tag == "dtype":
-        return to_dtype(body)
-    if tag == "op":
-        return Ops[body]
-    if tag == "uop":
-        return _decode_graph(body)
-    if tag == "enum":
-        return _own_class(body[0], body[1])[body[2]]
-    if tag == "data":
-        return _own_class(body[0], body[1])(**{name: decode(item) for name, item in body[2].items()})
-    raise ValueError(f"unknown tag {tag!r}")
 
 
 def _decode_graph(rows: list[Any]) -> UOp:
@@ -150,6 +102,43 @@ def _own_class(module: str, name: str) -> Any:
     if not isinstance(found, type) or not (is_dataclass(found) or issubclass(found, Enum)):
         raise ValueError(f"{module}.{name} is no class of stored data")
     return found
+
+
+def _encode_data(value: Any) -> list[Any]:
+    kind = type(value)
+    if not is_dataclass(kind):
+        raise TypeError(f"{kind.__name__} has no stored form: {value!r}")
+    return [kind.__module__, kind.__qualname__, {f.name: encode(getattr(value, f.name)) for f in fields(kind)}]
+
+
+# by tag: the types that are stored so, to plain data and back; the first that fits
+FORMS: dict[str, tuple[type | tuple[type, ...], Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "float": (float, float.hex, float.fromhex),
+    "tuple": ((tuple, list), lambda value: [encode(item) for item in value], lambda body: tuple(map(decode, body))),
+    "set": (frozenset, lambda value: sorted(map(encode, value), key=repr), lambda body: frozenset(map(decode, body))),
+    "dtype": (DType, lambda value: value.name, to_dtype),
+    "uop": (UOp, _encode_graph, _decode_graph),
+    "op": (Ops, lambda value: value.name, lambda body: Ops[body]),
+    "enum": (Enum, lambda value: [type(value).__module__, type(value).__qualname__, value.name],
+             lambda body: _own_class(body[0], body[1])[body[2]]),
+    "data": (object, _encode_data,
+             lambda body: _own_class(body[0], body[1])(**{name: decode(item) for name, item in body[2].items()})),
+}
+
+
+def encode(value: Any) -> Any:
+    """A value as JSON-able data. TypeError for what has no form."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    return next({tag: plain(value)} for tag, (kinds, plain, _) in FORMS.items() if isinstance(value, kinds))
+
+
+def decode(data: Any) -> Any:
+    """The value of `encode`'s data. ValueError, KeyError, TypeError or AttributeError if it is damaged."""
+    if not isinstance(data, dict):
+        return data
+    (tag, body), = data.items()
+    return FORMS[tag][2](body)
 
 
 # ---- stored kernels -------------------------------------------------------------------------------------------------
