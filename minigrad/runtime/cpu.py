@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
-import threading
 from collections.abc import Mapping, Sequence
 
 from minigrad.codegen.pipeline import Lowered
@@ -169,32 +168,17 @@ class CPUDevice(HostDevice):
 
 def compile_all(compiler: Compiler, sources: Sequence[str]) -> list[bytes | CompileError]:
     """Each source's object or error, compiled on as many threads as there are sources but no more than cores."""
-    results: list[bytes | CompileError] = [CompileError("not compiled")] * len(sources)
-    waiting = list(enumerate(sources))
-    stopped: list[BaseException] = []
+    def result(source: str) -> bytes | CompileError:
+        try:
+            return compiler.compile(source)
+        except CompileError as error:
+            return error
 
-    def work() -> None:
-        while not stopped:
-            try:
-                number, source = waiting.pop()
-            except IndexError:
-                return
-            try:
-                results[number] = compiler.compile(source)
-            except CompileError as error:
-                results[number] = error
-            except BaseException as error:  # an interrupt: the others stop after the source at hand
-                stopped.append(error)
-
-    helpers = [threading.Thread(target=work, daemon=True) for _ in sources[1:host_target().cores]]
-    for helper in helpers:
-        helper.start()
-    work()
-    for helper in helpers:
-        helper.join()
-    if stopped:
-        raise stopped[0]
-    return results
+    if len(sources) < 2:
+        return list(map(result, sources))
+    from concurrent.futures import ThreadPoolExecutor
+    with ThreadPoolExecutor(min(len(sources), host_target().cores)) as pool:
+        return list(pool.map(result, sources))
 
 
 def split_batches(specs: Mapping[str, ProgramSpec], cores: int) -> list[dict[str, ProgramSpec]]:
