@@ -36,6 +36,7 @@ from ..printer import LOOP_LEVEL, describe_arg, listing, render, walk
 from ..renderer.base import ProgramSpec
 from ..runtime import cache
 from ..runtime.device import Buffer, Device
+from ..runtime.disk import write_atomically
 from ..schedule import Schedule
 from ..schedule.kernelize import Kernel
 from ..schedule.reasons import EDITS, Reason
@@ -192,9 +193,7 @@ class Trace:
                    "lines": list(self.lines), **{key: getattr(self, key) for key in (
                        "nodes", "buffers", "schedules", "programs", "searches", "launches", "recordings")}}
         os.makedirs(os.path.dirname(os.path.abspath(self.path)), exist_ok=True)
-        with open(f"{self.path}.{os.getpid()}", "w") as file:
-            json.dump(content, file, separators=(",", ":"))
-        os.replace(file.name, self.path)
+        write_atomically(self.path, [json.dumps(content, separators=(",", ":")).encode()])
         return self.path
 
 

@@ -24,6 +24,7 @@ from ..codegen.place import Bound, Place
 from ..codegen.prefetch import Prefetch
 from ..helpers import CACHE
 from ..runtime import cache
+from ..runtime.disk import write_atomically
 from ..target import Target
 
 OPTS: dict[str, type[Opt]] = {kind.__name__: kind for kind in (
@@ -170,7 +171,5 @@ def _open(*paths: str) -> Database:
 def export(records: Iterable[Record], path: str) -> int:
     """Write the given records to a file of their own, sorted, so that equal records make equal files; their number."""
     lines = sorted(record.line() for record in records)
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in lines)
-    os.replace(path + ".new", path)
+    write_atomically(path, [f"{line}\n".encode() for line in lines])
     return len(lines)
