@@ -147,13 +147,13 @@ def test_constants_match_by_value_and_the_sign_of_zero() -> None:
     assert matches(P.const(1), UOp.const(F, 1.5)) is None
 
 
-def test_side_conditions_dtypes_and_args_narrow_a_match() -> None:
+def test_side_conditions_and_dtypes_narrow_a_match() -> None:
     cast = UOp(Ops.CAST, dtypes.int32, (X,))
     assert matches(P(Ops.CAST, dtype=lambda d: d.is_int), cast) is not None
     assert matches(P(Ops.CAST, dtype=lambda d: d.is_float), cast) is None
     assert matches(P(Ops.CAST, when=lambda u: u.src[0].op is Ops.EXP), cast) is None
     assert matches(P((Ops.CAST, Ops.BITCAST), P("x")), cast) == {"x": X}
-    assert matches(P(Ops.CONST, arg=3), UOp.const(dtypes.int32, 3)) is not None
+    assert matches(P.const(3), UOp.const(dtypes.int32, 3)) is not None
     assert matches(P(Ops.CAST, P("x"), P("y")), cast) is None
 
 

@@ -22,20 +22,19 @@ from .uop import UOp
 
 
 class P:
-    """A pattern. P("x") is any node; P(op or ops, *sources, name=, dtype=, arg=, when=) matches by shape.
+    """A pattern. P("x") is any node; P(op or ops, *sources, name=, dtype=, when=) matches by shape.
 
     Without sources given, any sources match. Commutative ops match in both orders.
     """
 
-    __slots__ = ("arg", "dtype", "name", "ops", "src", "when")
+    __slots__ = ("dtype", "name", "ops", "src", "when")
 
     def __init__(self, ops: Ops | Iterable[Ops] | str | None = None, *src: P, name: str | None = None,
-                 dtype: Callable[[Any], bool] | None = None, arg: Any = ...,
-                 when: Callable[[UOp], bool] | None = None) -> None:
+                 dtype: Callable[[Any], bool] | None = None, when: Callable[[UOp], bool] | None = None) -> None:
         if isinstance(ops, str):
             ops, name = None, ops
         self.ops = None if ops is None else frozenset((ops,)) if isinstance(ops, Ops) else frozenset(ops)
-        self.src, self.name, self.dtype, self.arg, self.when = src, name, dtype, arg, when
+        self.src, self.name, self.dtype, self.when = src, name, dtype, when
 
     @staticmethod
     def const(value: int | float | bool, name: str | None = None) -> P:
@@ -49,8 +48,6 @@ class P:
     def match(self, node: UOp, found: dict[str, UOp]) -> bool:
         """Fills `found` where the node matches."""
         if self.ops is not None and node.op not in self.ops:
-            return False
-        if self.arg is not ... and node.arg != self.arg:
             return False
         if self.dtype is not None and not self.dtype(node.dtype):
             return False
