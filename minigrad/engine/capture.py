@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -22,7 +22,7 @@ from ..runtime.device import Buffer, Device, GraphRunner, Launch, get_device
 from ..schedule.graph import value_order
 from ..schedule.memory import share
 from ..shape.build import viewed
-from ..uops import Ops, UOp, sint
+from ..uops import Ops, UOp
 from ..uops.symbolic import ssum
 from . import guards as guarding
 from . import profile, tracefile
@@ -30,7 +30,7 @@ from .describe import Argument, Expected, Kept, Made, Many, State, Value, buffer
 from .guards import Guards, Holder
 from .profile import GlobalCounters
 from .realize import copy, device_of_buffers, lock, show_launch, uninterrupted
-from .recording import Recording
+from .recording import Recording, root_of
 
 Places = list[tuple[int, int, int]]     # where a graph uses memory: (segment, launch, slot)
 
@@ -50,32 +50,45 @@ class Output:
         return sys.getrefcount(self.buffer), sys.getrefcount(self.node)
 
 
-@dataclass(eq=False)
 class Captured:
-    """A graph ready to be replayed."""
+    """A graph ready to be replayed. `states`: places that each call fills with a tensor that it made; `given`: bounds
+    of the variables that are arguments; `pins`: arguments that the function reads elsewhere too.
+    """
 
-    guards: Guards
-    result: Any
-    buffers: list[Buffer]
-    segments: list[GraphRunner | tuple[int, int]]
-    inputs: list[tuple[int | Holder, int, Places]]  # (argument, or where the last call left it; number; places)
-    outputs: list[Output]
-    states: list[State]
-    constants: dict[str, int]
-    pinned: frozenset[Buffer]
-    pins: dict[int, Buffer]
-    operations: sint
-    moved: sint                             # bytes read and written
-    kernels: int
-    recording: Recording
-    expected: tuple[Expected, ...]          # the arguments
-    given: dict[str, tuple[int, int]]       # bounds of the variables that are arguments
-    wrap: Callable[[UOp, str], Any]
-    host: list[tuple[Buffer, Callable[[], bytes]]]      # written from Python before each replay
-    by_number: dict[int, Output] = field(default_factory=dict)
-    overwritten: frozenset[Buffer] = frozenset()        # fixed memory that the graph writes
-    overwritten_arguments: tuple[int, ...] = ()
-    harmless: weakref.WeakSet[UOp] = field(default_factory=weakref.WeakSet)   # pending values that read none of it
+    def __init__(self, recording: Recording, guards: Guards, result: Any, states: list[State],
+                 given: dict[str, tuple[int, int]], pins: dict[int, Buffer], expected: tuple[Expected, ...],
+                 wrap: Callable[[UOp, str], Any]) -> None:
+        self.recording, self.guards, self.result, self.states = recording, guards, result, states
+        self.given, self.pins, self.expected, self.wrap = given, pins, expected, wrap
+        memory, steps = recording.memory, recording.steps
+        made = {d.number for d in (*flatten(result), *(state.made for state in states)) if isinstance(d, Made)}
+        outputs = sorted(root for root in {root_of(memory, number) for number in made} if memory[root].kind == "fresh")
+        self.buffers = _buffers(recording, outputs)
+        self.segments, places = _segments(recording, self.buffers)
+        holders = {holder.place: holder for holder in guards.holders}
+        # (argument, or where the last call left it; number; places)
+        self.inputs: list[tuple[int | Holder, int, Places]] = [
+            (m.which if m.kind == "argument" else holders[m.which], number, places[number])
+            for number, m in enumerate(memory) if m.kind in ("argument", "state")]
+        self.host = _host_written(recording, self.buffers)      # written from Python before each replay
+        self.constants = {name: value for step in steps for name, value in step.variables if name not in given}
+        self.pinned = frozenset(m.buffer for m in memory if m.kind == "fixed" and m.buffer is not None)
+        specs = [step.program.spec for step in steps if step.program is not None]
+        self.kernels = len(specs)
+        self.operations, self.moved = ssum(spec.operations for spec in specs), ssum(spec.bytes for spec in specs)
+        written = {step.memory[slot] for step in steps for slot in step.written}
+        # fixed memory that the graph writes, and arguments
+        self.overwritten = frozenset(self.buffers[n] for n in written if memory[n].kind in ("fixed", "state"))
+        self.overwritten_arguments = tuple(sorted({memory[n].which for n in written if memory[n].kind == "argument"}))
+        self.harmless: weakref.WeakSet[UOp] = weakref.WeakSet()     # pending values that read none of it
+        self.outputs = {number: self._output(number, places) for number in outputs}
+        for output in self.outputs.values():
+            output.idle = output.count()
+
+    def _output(self, number: int, places: list[Places]) -> Output:
+        buffer = self.buffers[number]
+        parts = [(i, places[i]) for i, m in enumerate(self.recording.memory) if m.root == number]
+        return Output(number, buffer, UOp(Ops.BUFFER, buffer.dtype, (), buffer), places[number], parts)
 
     def run(self, arguments: list[Any], given: Mapping[str, int], name: str, start: float) -> Any:
         """Replays with these argument tensors and values of variables; `start`: when the function `name` was called."""
@@ -150,7 +163,7 @@ class Captured:
             buffer = buffer_of(arguments[source] if isinstance(source, int) else source.tensor)
             if buffer is not self.buffers[number]:
                 put(buffer, places)
-        for output in self.outputs:
+        for output in self.outputs.values():
             if output.count() != output.idle:
                 self._renew(output)
             if output.buffer is not self.buffers[output.number]:
@@ -171,7 +184,7 @@ class Captured:
         for source, known, _ in self.inputs:
             if known == number:
                 return buffer_of(arguments[source] if isinstance(source, int) else source.tensor)
-        output = self.by_number.get(number)
+        output = self.outputs.get(number)
         return self.buffers[number] if output is None else output.buffer
 
     def _copy(self, pair: tuple[int, int], arguments: list[Any], lines: tuple[str, ...] = ()) -> None:
@@ -185,7 +198,7 @@ class Captured:
             return description.tensor
         tensor = made.get(description.ordinal)
         if tensor is None:
-            output = self.by_number.get(description.number)
+            output = self.outputs.get(description.number)
             if output is not None:
                 node = output.node
             else:
@@ -233,62 +246,25 @@ class Captured:
                 start += seconds
 
 
-def arena_buffers(recording: Recording, outputs: set[int]) -> dict[int, Buffer]:
-    """Buffers for the fresh memory that is no output: by number of the root, in one arena for each device."""
+def _buffers(recording: Recording, outputs: Sequence[int]) -> list[Buffer]:
+    """A buffer for each memory. What is fresh and no output shares an arena on each device."""
     memory = recording.memory
-    roots = [number if m.root is None else m.root for number, m in enumerate(memory)]
-    between = {root for root in roots if memory[root].kind == "fresh"} - outputs
-    sizes, places = share([[roots[number] for number in step.memory if roots[number] in between]
+    between = {root for number in range(len(memory)) if memory[root := root_of(memory, number)].kind == "fresh"}
+    between.difference_update(outputs)
+    sizes, places = share([[root for number in step.memory if (root := root_of(memory, number)) in between]
                            for step in recording.steps], lambda root: (memory[root].device, memory[root].nbytes))
     arenas = {device: Buffer(device, (nbytes,), dtypes.uint8) for device, nbytes in sizes.items()}
-    return {root: arenas[memory[root].device].view(memory[root].shape, memory[root].dtype, start)
-            for root, start in places.items()}
-
-
-def capture(recording: Recording, guards: Guards, result: Any, states: list[State], given: dict[str, tuple[int, int]],
-            pins: dict[int, Buffer], expected: tuple[Expected, ...], wrap: Callable[[UOp, str], Any]) -> Captured:
-    """The graph of a recording. `states`: places that each call fills with a tensor that it made; `given`: bounds of
-    the variables that are arguments."""
-    made = [d for d in (*flatten(result), *(state.made for state in states)) if isinstance(d, Made)]
-    roots = {m.number if recording.memory[m.number].root is None else recording.memory[m.number].root for m in made}
-    outputs = {root for root in roots if root is not None and recording.memory[root].kind == "fresh"}
-    arena = arena_buffers(recording, outputs)
     buffers: list[Buffer] = []
-    for number, memory in enumerate(recording.memory):
-        if memory.buffer is not None:
-            buffers.append(memory.buffer)
-        elif memory.root is not None:
-            buffers.append(buffers[memory.root].view(memory.shape, memory.dtype, memory.offset))
+    for number, m in enumerate(memory):
+        if m.buffer is not None:
+            buffers.append(m.buffer)
+        elif m.root is not None:
+            buffers.append(buffers[m.root].view(m.shape, m.dtype, m.offset))
+        elif number in places:
+            buffers.append(arenas[m.device].view(m.shape, m.dtype, places[number]))
         else:
-            buffers.append(arena.get(number) or Buffer(memory.device, memory.shape, memory.dtype))
-    segments, places = _segments(recording, buffers)
-    holders = {holder.place: holder for holder in guards.holders}
-    captured = Captured(
-        guards=guards, result=result, buffers=buffers, segments=segments, outputs=[], states=states,
-        pins=pins, wrap=wrap, host=_host_written(recording, buffers), recording=recording, expected=expected,
-        given=given,
-        inputs=[(m.which if m.kind == "argument" else holders[m.which], number, places[number])
-                for number, m in enumerate(recording.memory) if m.kind in ("argument", "state")],
-        constants={name: value for step in recording.steps for name, value in step.variables if name not in given},
-        pinned=frozenset(m.buffer for m in recording.memory if m.kind == "fixed" and m.buffer is not None),
-        operations=ssum(step.program.spec.operations for step in recording.steps if step.program is not None),
-        moved=ssum(step.program.spec.bytes for step in recording.steps if step.program is not None),
-        kernels=sum(step.program is not None for step in recording.steps))
-    written = {number for step in recording.steps for number in (step.memory[slot] for slot in step.written)}
-    captured.overwritten = frozenset(buffers[n] for n in written if recording.memory[n].kind in ("fixed", "state"))
-    captured.overwritten_arguments = tuple(sorted({recording.memory[n].which for n in written
-                                                   if recording.memory[n].kind == "argument"}))
-    for number in sorted(outputs):
-        parts = [(i, places[i]) for i, m in enumerate(recording.memory) if m.root == number]
-        node = UOp(Ops.BUFFER, buffers[number].dtype, (), buffers[number])
-        output = Output(number, buffers[number], node, places[number], parts)
-        del node
-        captured.outputs.append(output)
-        captured.by_number[number] = output
-    del buffers, arena
-    for output in captured.outputs:
-        output.idle = output.count()
-    return captured
+            buffers.append(Buffer(m.device, m.shape, m.dtype))
+    return buffers
 
 
 def _host_written(recording: Recording, buffers: list[Buffer]) -> list[tuple[Buffer, Callable[[], bytes]]]:

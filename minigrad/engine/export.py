@@ -36,6 +36,7 @@ from ..runtime.memory import align_up
 from ..target import read_text
 from .capture import Captured
 from .describe import Made, flatten
+from .recording import root_of
 from .saved import Contents, GraphError, contents
 
 DIALECT = language_features("gcc", 12)      # what gcc reads, clang does too
@@ -110,10 +111,10 @@ class Writer:
         found, end = self.found, 0
         self.offsets: dict[int, int] = {}
         for number, memory in enumerate(found.memory):
-            if memory.kind == "fresh" and memory.root is None and number not in found.captured.by_number:
+            if memory.kind == "fresh" and memory.root is None and number not in found.captured.outputs:
                 self.offsets[number] = found.captured.buffers[number].offset
                 end = max(end, self.offsets[number] + memory.nbytes)
-        kept = [n for n in found.captured.by_number if n not in self.direct]
+        kept = [n for n in found.captured.outputs if n not in self.direct]
         owned = [n for n in self.fields if self.in_file or n in found.written]
         for number in kept + owned:
             self.offsets[number] = end = align_up(end, ALIGNMENT)
@@ -195,7 +196,7 @@ class Writer:
 
     def _address(self, number: int) -> str:
         memory = self.found.memory[number]
-        root = number if memory.root is None else memory.root
+        root = root_of(self.found.memory, number)
         shift = f" + {memory.offset}" if memory.root is not None and memory.offset else ""
         if root in self.direct:
             base = f"output{self.direct[root]}"

@@ -41,7 +41,7 @@ from ..shape.build import split_view
 from ..uops import Ops
 from . import guards as guarding
 from . import tracefile
-from .capture import Captured, capture
+from .capture import Captured
 from .export import export_c
 from .guards import Guards, Jitted
 from .profile import GlobalCounters
@@ -233,8 +233,8 @@ class TinyJit(Jitted, Generic[P, R]):
         if session.odd is not None:
             self.reason = session.odd
             return
-        captured = capture(recorded, session.guards, session.result, session.states, session.call.bounds, session.pins,
-                           session.expected, guarding.tensor_type._wrap)  # type: ignore[attr-defined]
+        captured = Captured(recorded, session.guards, session.result, session.states, session.call.bounds, session.pins,
+                            session.expected, guarding.tensor_type._wrap)  # type: ignore[attr-defined]
         entry.captures.insert(0, captured)
         del entry.captures[MOST_CAPTURES:]
         entry.previous = None

@@ -11,7 +11,7 @@ constant.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,12 @@ class Memory:
     def fits(self, other: Memory) -> bool:
         return (self.kind == other.kind and self.which == other.which and self.shape == other.shape
                 and self.dtype is other.dtype and self.device == other.device and self.offset == other.offset)
+
+
+def root_of(memory: Sequence[Memory], number: int) -> int:
+    """The number of the whole that a piece of memory is a part of, or its own."""
+    root = memory[number].root
+    return number if root is None else root
 
 
 @dataclass(eq=False, slots=True)

@@ -32,11 +32,11 @@ from ..runtime.safetensors import SafetensorsError, TensorInfo, parse, write_hea
 from ..shape.build import split_view
 from ..uops import Ops, UOp
 from . import guards as guarding
-from .capture import Captured, capture
+from .capture import Captured
 from .describe import Expected, Kept, Made, Many, Value, buffer_of, unbind
 from .guards import Guards
 from .realize import recorder
-from .recording import Memory, Recording, Step
+from .recording import Memory, Recording, Step, root_of
 from .store import decode, encode
 
 FORMAT, VERSION = "minigrad graph", 1
@@ -98,9 +98,8 @@ def contents(captured: Captured) -> Contents:
             raise GraphError(f"argument {i} is a tensor that the function also reads elsewhere")
         if expected.first != i:
             raise GraphError(f"arguments {expected.first} and {i} share memory")
-    roots = [number if m.root is None else m.root for number, m in enumerate(memory)]
     found = Contents(captured, devices.pop(), memory, {}, set(),
-                     {roots[step.memory[slot]] for step in recording.steps for slot in step.written})
+                     {root_of(memory, step.memory[slot]) for step in recording.steps for slot in step.written})
     found.result = _portable(captured.result, found)
     _name_memory(found)
     return found
@@ -286,8 +285,7 @@ def _build(plan: dict[str, Any], mapped: MappedFile, stored: Mapping[str, Tensor
                                    for kernel, numbers, variables, lines in steps], memory)
     wrap: Callable[[UOp, str], Any] = guarding.tensor_type._wrap  # type: ignore[attr-defined]
     bounds = {name: (low, high) for name, (low, high) in plan["variables"].items()}
-    captured = capture(recording, Guards(), _unpack(plan["result"]), [], bounds, {},
-                       decode(plan["expected"]), wrap)
+    captured = Captured(recording, Guards(), _unpack(plan["result"]), [], bounds, {}, decode(plan["expected"]), wrap)
     tensors = {row[-1]: wrap(UOp(Ops.BUFFER, m.dtype, (), m.buffer), device.name)
                for row, m in zip(rows, memory) if row[-1] is not None}
     return LoadedGraph(plan["name"], captured, tensors)
