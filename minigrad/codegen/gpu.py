@@ -16,7 +16,7 @@ from ..uops import Ops, ScratchArg, UOp
 from ..uops.uop import TRUE, alu, index_const
 from . import nest
 from .lower import Loops
-from .nest import is_closer, parts
+from .nest import parts
 from .opts import Opt
 
 GRID_LIMITS = (2**31 - 1, 65535, 65535)     # blocks in x, y and z (CUDA C++ Programming Guide, "Compute Capabilities")
@@ -41,12 +41,11 @@ class Global(Opt):
             return f"loops over {self.range} end at different places"
         if found[0].src[1].vmax > GRID_LIMITS[self.dimension]:
             return f"{found[0].src[1].vmax} blocks are more than dimension {self.dimension} of a grid holds"
-        for u in nest.order(loops.root):
-            if is_closer(u) and any(r in parts(u)[1] for r in found):
-                if u.op is Ops.REDUCE:
-                    return f"{self.range} is a reduce's: blocks cannot combine their parts"
-                if stores_of(u, Ops.SCRATCH):
-                    return f"{self.range} fills scratch, of which every block has its own"
+        for u in nest.closers(loops.root, self.range):
+            if u.op is Ops.REDUCE:
+                return f"{self.range} is a reduce's: blocks cannot combine their parts"
+            if stores_of(u, Ops.SCRATCH):
+                return f"{self.range} fills scratch, of which every block has its own"
         return None
 
     def apply(self, loops: Loops) -> None:
@@ -62,19 +61,17 @@ class Local(Opt):
 
     def check(self, loops: Loops, target: Target) -> str | None:
         found = nest.ranges_named(loops.root, self.range)
-        reason = (_no_index(loops, target, self.range, self.dimension, found)
-                  or wrong_size(loops, target, self.range, self.dimension, found))
+        reason = _no_thread(loops, target, self.range, self.dimension, found)
         if reason is not None:
             return reason
-        for u in nest.order(loops.root):
-            if is_closer(u) and any(r in parts(u)[1] for r in found):
-                if u.op is Ops.REDUCE:
-                    return f"{self.range} is a reduce's: GROUP cuts it among threads"
-                if any(not s.src[0].arg.shared for s in stores_of(u, Ops.SCRATCH)):
-                    return f"{self.range} fills scratch that every thread has for itself"
-            if u.op is Ops.END and any(r in parts(u)[2] and not _apart(u, r) for r in found):
-                return f"{self.range} is a level of shared scratch, which the threads would fill with different values"
-        return nested(loops, self.dimension, found)
+        for u in nest.closers(loops.root, self.range):
+            if u.op is Ops.REDUCE:
+                return f"{self.range} is a reduce's: GROUP cuts it among threads"
+            if any(not s.src[0].arg.shared for s in stores_of(u, Ops.SCRATCH)):
+                return f"{self.range} fills scratch that every thread has for itself"
+        if any(r in parts(u)[2] and not _apart(u, r) for u in nest.order(loops.root) if u.op is Ops.END for r in found):
+            return f"{self.range} is a level of shared scratch, which the threads would fill with different values"
+        return None
 
     def apply(self, loops: Loops) -> None:
         _become(loops, self.range, "local", self.dimension)
@@ -94,19 +91,17 @@ class Group(Opt):
 
     def check(self, loops: Loops, target: Target) -> str | None:
         found = nest.ranges_named(loops.root, self.range)
-        reason = (_no_index(loops, target, self.range, self.dimension, found)
-                  or wrong_size(loops, target, self.range, self.dimension, found))
+        reason = _no_thread(loops, target, self.range, self.dimension, found)
         if reason is not None:
             return reason
         if self.warp and (self.warp != target.warp or self.dimension or found[0].src[1].arg % self.warp):
             return f"{self.range} is not cut into warps of {self.warp} threads"
-        for u in nest.order(loops.root):
-            if is_closer(u) and any(r in parts(u)[1] for r in found):
-                if u.op is not Ops.REDUCE:
-                    return f"{self.range} is no reduce's"
-                if nest.lanes(u):
-                    return f"the sum over {self.range} has lanes: GROUP comes before VECTOR"
-        return nested(loops, self.dimension, found)
+        for u in nest.closers(loops.root, self.range):
+            if u.op is not Ops.REDUCE:
+                return f"{self.range} is no reduce's"
+            if nest.lanes(u):
+                return f"the sum over {self.range} has lanes: GROUP comes before VECTOR"
+        return None
 
     def apply(self, loops: Loops) -> None:
         for r in nest.ranges_named(loops.root, self.range):
@@ -157,6 +152,12 @@ def _no_index(loops: Loops, target: Target, name: str, dimension: int, found: li
         if r.src[0] is not index_const(0) or nest.free(r) != {r}:
             return f"{name} does not run from 0 to an end that is the same everywhere"
     return None
+
+
+def _no_thread(loops: Loops, target: Target, name: str, dimension: int, found: list[UOp]) -> str | None:
+    """Why the ranges cannot be a thread's index."""
+    return (_no_index(loops, target, name, dimension, found) or wrong_size(loops, target, name, dimension, found)
+            or nested(loops, dimension, found))
 
 
 def wrong_size(loops: Loops, target: Target, name: str, dimension: int, found: list[UOp]) -> str | None:
