@@ -197,6 +197,11 @@ def test_dlpack_shares_memory_both_ways() -> None:
         del source
         gc.collect()
         assert back.shape == (2, 3) and pointer() is not None  # the taker keeps the memory
+    for version in (None, (1, 0)):
+        source = Tensor([1.5, -2.0]).cast("bfloat16").contiguous().realize()    # which numpy has not
+        taken = Tensor.from_dlpack(source.__dlpack__(max_version=version))
+        assert taken.dtype is dtypes.bfloat16 and taken.tolist() == [1.5, -2.0]
+        assert taken.buffer.ptr == source.buffer.ptr and taken.buffer.readonly
     np.testing.assert_array_equal(Tensor.from_dlpack(array.T).numpy(), array.T)
     pending = Tensor([1.0, 2.0]) * 2
     np.from_dlpack(pending)[0] = 7
