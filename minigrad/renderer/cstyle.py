@@ -201,7 +201,7 @@ class CStyle:
         if op is Ops.NEG:
             return f"-{x}"
         if op is Ops.NOT:
-            return f"~{x}" if dtype.count > 1 else f"!{x}"
+            return f"~{x}" if dtype.count > 1 or dtype.kind != "b" else f"!{x}"
         if op is Ops.RECIPROCAL:
             return f"{self.constant(1, dtype.scalar)} / {x}"
         return self.function(op, dtype, x)
