@@ -11,30 +11,30 @@ static __device__ __forceinline__ float mg_f16_to_f32(unsigned short h) {
 #endif
 }
 
-static __device__ __forceinline__ void mg_matrix_float16(float4 &d, float a0, float a1, float a2, float a3, float a4, float a5, float a6, float a7, float b0, float b1, float b2, float b3) {
+static __device__ __forceinline__ void mg_matrix_float16(float4 &d, unsigned short a0, unsigned short a1, unsigned short a2, unsigned short a3, unsigned short a4, unsigned short a5, unsigned short a6, unsigned short a7, unsigned short b0, unsigned short b1, unsigned short b2, unsigned short b3) {
 #ifdef __CUDA_ARCH__
   unsigned r0;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r0) : "f"(a1), "f"(a0));
+  asm("mov.b32 %0, {%1, %2};" : "=r"(r0) : "h"(a0), "h"(a1));
   unsigned r1;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r1) : "f"(a3), "f"(a2));
+  asm("mov.b32 %0, {%1, %2};" : "=r"(r1) : "h"(a2), "h"(a3));
   unsigned r2;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r2) : "f"(a5), "f"(a4));
+  asm("mov.b32 %0, {%1, %2};" : "=r"(r2) : "h"(a4), "h"(a5));
   unsigned r3;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r3) : "f"(a7), "f"(a6));
+  asm("mov.b32 %0, {%1, %2};" : "=r"(r3) : "h"(a6), "h"(a7));
   unsigned r4;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r4) : "f"(b1), "f"(b0));
+  asm("mov.b32 %0, {%1, %2};" : "=r"(r4) : "h"(b0), "h"(b1));
   unsigned r5;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r5) : "f"(b3), "f"(b2));
+  asm("mov.b32 %0, {%1, %2};" : "=r"(r5) : "h"(b2), "h"(b3));
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};" : "+f"(d.x), "+f"(d.y), "+f"(d.z), "+f"(d.w) : "r"(r0), "r"(r1), "r"(r2), "r"(r3), "r"(r4), "r"(r5));
 #else
-  const float a[] = {a0, a1, a2, a3, a4, a5, a6, a7}, b[] = {b0, b1, b2, b3};
+  const float a[] = {mg_f16_to_f32(a0), mg_f16_to_f32(a1), mg_f16_to_f32(a2), mg_f16_to_f32(a3), mg_f16_to_f32(a4), mg_f16_to_f32(a5), mg_f16_to_f32(a6), mg_f16_to_f32(a7)}, b[] = {mg_f16_to_f32(b0), mg_f16_to_f32(b1), mg_f16_to_f32(b2), mg_f16_to_f32(b3)};
   emulated_matrix_float16((float *)&d, a, b);
 #endif
 }
 
 extern "C" __global__ void __launch_bounds__(64) matmul_72_44_40(float *__restrict__ data0, const unsigned short *__restrict__ data1, const unsigned short *__restrict__ data2) {
-  __shared__ __align__(16) float scratch_p1[2304];
-  __shared__ __align__(16) float scratch_p2[1280];
+  __shared__ __align__(16) unsigned short scratch_p1[2304];
+  __shared__ __align__(16) unsigned short scratch_p2[1280];
   const int o0_1_0 = threadIdx.z;
   const int o0_1_1_1_1 = threadIdx.y;
   const int o1_1_1_0 = threadIdx.x;
@@ -57,63 +57,59 @@ extern "C" __global__ void __launch_bounds__(64) matmul_72_44_40(float *__restri
   for (int r0_0 = 0; r0_0 < 2; r0_0++) {
     __syncthreads();
     for (int p1_0_0_0 = 0; p1_0_0_0 < 4; p1_0_0_0++) {
-      ushort4 v9 = o0_0 * 8 + p1_0_0_0 * 2 + p1_0_0_1 < 9 && p1_1_1_0 + r0_0 * 8 < 10 ? *(const ushort4 *)&data1[o0_0 * 2560 + p1_0_0_0 * 640 + p1_0_0_1 * 320 + p1_0_1 * 40 + p1_1_1_0 * 4 + r0_0 * 32] : make_ushort4(0.0f, 0.0f, 0.0f, 0.0f);
-      float4 v10 = make_float4(mg_f16_to_f32(v9.x), mg_f16_to_f32(v9.y), mg_f16_to_f32(v9.z), mg_f16_to_f32(v9.w));
-      *(float4 *)&scratch_p1[p1_0_0_0 * 576 + p1_0_0_1 * 288 + p1_0_1 * 36 + p1_1_1_0 * 4] = v10;
-      ushort4 v11 = o0_0 * 8 + p1_0_0_0 * 2 + p1_0_0_1 < 9 && p1_1_1_0 + r0_0 * 8 < 6 ? *(const ushort4 *)&data1[o0_0 * 2560 + p1_0_0_0 * 640 + p1_0_0_1 * 320 + p1_0_1 * 40 + p1_1_1_0 * 4 + r0_0 * 32 + 16] : make_ushort4(0.0f, 0.0f, 0.0f, 0.0f);
-      float4 v12 = make_float4(mg_f16_to_f32(v11.x), mg_f16_to_f32(v11.y), mg_f16_to_f32(v11.z), mg_f16_to_f32(v11.w));
-      *(float4 *)&scratch_p1[p1_0_0_0 * 576 + p1_0_0_1 * 288 + p1_0_1 * 36 + p1_1_1_0 * 4 + 16] = v12;
+      ushort4 v9 = o0_0 * 8 + p1_0_0_0 * 2 + p1_0_0_1 < 9 && p1_1_1_0 + r0_0 * 8 < 10 ? *(const ushort4 *)&data1[o0_0 * 2560 + p1_0_0_0 * 640 + p1_0_0_1 * 320 + p1_0_1 * 40 + p1_1_1_0 * 4 + r0_0 * 32] : make_ushort4(0, 0, 0, 0);
+      *(ushort4 *)&scratch_p1[p1_0_0_0 * 576 + p1_0_0_1 * 288 + p1_0_1 * 36 + p1_1_1_0 * 4] = v9;
+      ushort4 v10 = o0_0 * 8 + p1_0_0_0 * 2 + p1_0_0_1 < 9 && p1_1_1_0 + r0_0 * 8 < 6 ? *(const ushort4 *)&data1[o0_0 * 2560 + p1_0_0_0 * 640 + p1_0_0_1 * 320 + p1_0_1 * 40 + p1_1_1_0 * 4 + r0_0 * 32 + 16] : make_ushort4(0, 0, 0, 0);
+      *(ushort4 *)&scratch_p1[p1_0_0_0 * 576 + p1_0_0_1 * 288 + p1_0_1 * 36 + p1_1_1_0 * 4 + 16] = v10;
     }
     for (int p2_0_0_0 = 0; p2_0_0_0 < 2; p2_0_0_0++) {
-      ushort4 v13 = p2_0_0_0 * 2 + p2_0_0_1 + r0_0 * 4 < 5 && o1_0 * 8 + p2_1_1_0 < 11 ? *(const ushort4 *)&data2[o1_0 * 32 + p2_0_0_0 * 704 + p2_0_0_1 * 352 + p2_0_1 * 44 + p2_1_1_0 * 4 + r0_0 * 1408] : make_ushort4(0.0f, 0.0f, 0.0f, 0.0f);
-      float4 v14 = make_float4(mg_f16_to_f32(v13.x), mg_f16_to_f32(v13.y), mg_f16_to_f32(v13.z), mg_f16_to_f32(v13.w));
-      *(float4 *)&scratch_p2[p2_0_0_0 * 640 + p2_0_0_1 * 320 + p2_0_1 * 40 + p2_1_1_0 * 4] = v14;
-      ushort4 v15 = p2_0_0_0 * 2 + p2_0_0_1 + r0_0 * 4 < 5 && o1_0 * 8 + p2_1_1_0 < 7 ? *(const ushort4 *)&data2[o1_0 * 32 + p2_0_0_0 * 704 + p2_0_0_1 * 352 + p2_0_1 * 44 + p2_1_1_0 * 4 + r0_0 * 1408 + 16] : make_ushort4(0.0f, 0.0f, 0.0f, 0.0f);
-      float4 v16 = make_float4(mg_f16_to_f32(v15.x), mg_f16_to_f32(v15.y), mg_f16_to_f32(v15.z), mg_f16_to_f32(v15.w));
-      *(float4 *)&scratch_p2[p2_0_0_0 * 640 + p2_0_0_1 * 320 + p2_0_1 * 40 + p2_1_1_0 * 4 + 16] = v16;
+      ushort4 v11 = p2_0_0_0 * 2 + p2_0_0_1 + r0_0 * 4 < 5 && o1_0 * 8 + p2_1_1_0 < 11 ? *(const ushort4 *)&data2[o1_0 * 32 + p2_0_0_0 * 704 + p2_0_0_1 * 352 + p2_0_1 * 44 + p2_1_1_0 * 4 + r0_0 * 1408] : make_ushort4(0, 0, 0, 0);
+      *(ushort4 *)&scratch_p2[p2_0_0_0 * 640 + p2_0_0_1 * 320 + p2_0_1 * 40 + p2_1_1_0 * 4] = v11;
+      ushort4 v12 = p2_0_0_0 * 2 + p2_0_0_1 + r0_0 * 4 < 5 && o1_0 * 8 + p2_1_1_0 < 7 ? *(const ushort4 *)&data2[o1_0 * 32 + p2_0_0_0 * 704 + p2_0_0_1 * 352 + p2_0_1 * 44 + p2_1_1_0 * 4 + r0_0 * 1408 + 16] : make_ushort4(0, 0, 0, 0);
+      *(ushort4 *)&scratch_p2[p2_0_0_0 * 640 + p2_0_0_1 * 320 + p2_0_1 * 40 + p2_1_1_0 * 4 + 16] = v12;
     }
     __syncthreads();
     for (int r0_1_0 = 0; r0_1_0 < 2; r0_1_0++) {
-      float v17 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16];
-      float v18 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 1];
-      float v19 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 288];
-      float v20 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 289];
-      float v21 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 8];
-      float v22 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 9];
-      float v23 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 296];
-      float v24 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 297];
-      float v25 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640];
-      float v26 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 40];
-      float v27 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 320];
-      float v28 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 360];
-      mg_matrix_float16(acc1, v17, v18, v19, v20, v21, v22, v23, v24, v25, v26, v27, v28);
-      float v29 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 576];
-      float v30 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 577];
-      float v31 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 864];
-      float v32 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 865];
-      float v33 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 584];
-      float v34 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 585];
-      float v35 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 872];
-      float v36 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 873];
-      mg_matrix_float16(acc2, v29, v30, v31, v32, v33, v34, v35, v36, v25, v26, v27, v28);
-      float v37 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 8];
-      float v38 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 48];
-      float v39 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 328];
-      float v40 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 368];
-      mg_matrix_float16(acc3, v17, v18, v19, v20, v21, v22, v23, v24, v37, v38, v39, v40);
-      mg_matrix_float16(acc4, v29, v30, v31, v32, v33, v34, v35, v36, v37, v38, v39, v40);
-      float v41 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 16];
-      float v42 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 56];
-      float v43 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 336];
-      float v44 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 376];
-      mg_matrix_float16(acc5, v17, v18, v19, v20, v21, v22, v23, v24, v41, v42, v43, v44);
-      mg_matrix_float16(acc6, v29, v30, v31, v32, v33, v34, v35, v36, v41, v42, v43, v44);
-      float v45 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 24];
-      float v46 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 64];
-      float v47 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 344];
-      float v48 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 384];
-      mg_matrix_float16(acc7, v17, v18, v19, v20, v21, v22, v23, v24, v45, v46, v47, v48);
-      mg_matrix_float16(acc8, v29, v30, v31, v32, v33, v34, v35, v36, v45, v46, v47, v48);
+      unsigned short v13 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16];
+      unsigned short v14 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 1];
+      unsigned short v15 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 288];
+      unsigned short v16 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 289];
+      unsigned short v17 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 8];
+      unsigned short v18 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 9];
+      unsigned short v19 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 296];
+      unsigned short v20 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 297];
+      unsigned short v21 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640];
+      unsigned short v22 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 40];
+      unsigned short v23 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 320];
+      unsigned short v24 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 360];
+      mg_matrix_float16(acc1, v13, v14, v15, v16, v17, v18, v19, v20, v21, v22, v23, v24);
+      unsigned short v25 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 576];
+      unsigned short v26 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 577];
+      unsigned short v27 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 864];
+      unsigned short v28 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 865];
+      unsigned short v29 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 584];
+      unsigned short v30 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 585];
+      unsigned short v31 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 872];
+      unsigned short v32 = scratch_p1[o0_1_0 * 1152 + o0_1_1_1_1 * 36 + o1_1_1_0 * 2 + r0_1_0 * 16 + 873];
+      mg_matrix_float16(acc2, v25, v26, v27, v28, v29, v30, v31, v32, v21, v22, v23, v24);
+      unsigned short v33 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 8];
+      unsigned short v34 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 48];
+      unsigned short v35 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 328];
+      unsigned short v36 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 368];
+      mg_matrix_float16(acc3, v13, v14, v15, v16, v17, v18, v19, v20, v33, v34, v35, v36);
+      mg_matrix_float16(acc4, v25, v26, v27, v28, v29, v30, v31, v32, v33, v34, v35, v36);
+      unsigned short v37 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 16];
+      unsigned short v38 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 56];
+      unsigned short v39 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 336];
+      unsigned short v40 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 376];
+      mg_matrix_float16(acc5, v13, v14, v15, v16, v17, v18, v19, v20, v37, v38, v39, v40);
+      mg_matrix_float16(acc6, v25, v26, v27, v28, v29, v30, v31, v32, v37, v38, v39, v40);
+      unsigned short v41 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 24];
+      unsigned short v42 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 64];
+      unsigned short v43 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 344];
+      unsigned short v44 = scratch_p2[o0_1_1_1_1 + o1_1_1_0 * 80 + r0_1_0 * 640 + 384];
+      mg_matrix_float16(acc7, v13, v14, v15, v16, v17, v18, v19, v20, v41, v42, v43, v44);
+      mg_matrix_float16(acc8, v25, v26, v27, v28, v29, v30, v31, v32, v41, v42, v43, v44);
     }
   }
   if (o0_0 * 2 + o0_1_0 < 3) data0[o0_0 * 2816 + o0_1_0 * 1408 + o0_1_1_1_1 * 44 + o1_0 * 32 + o1_1_1_0 * 2] = acc1.x;
