@@ -25,7 +25,7 @@ PLACE = re.compile(r"(?<=<!-- benchmarks -->\n).*?(?=<!-- /benchmarks -->)", re.
 CHOSEN = ("products", "matvec", "ops", "llama", "training", "compile_time", "replay", "search")
 DRAWN = {"random": "random shapes", "fused": "random fused expressions"}
 LEAST, MOST = 0.5, 16.0                         # times a rival: the ends of the scale
-WIDTH, LABEL, FIGURES, BAR = 860, 300, 230, 20  # pixels of the plot, of names, of figures, of a bar with the gap below
+WIDTH, LABEL, FIGURES, BAR = 940, 340, 260, 20  # pixels of the plot, of names, of figures, of a bar with the gap below
 STYLE = """text { font: 13px system-ui, sans-serif; fill: #1d1f22; }
 .faster { fill: #2563c9; } .slower { fill: #c2410c; } .soft { fill: #5a5e65; }
 .axis { stroke: #d9d9d6; } .one { stroke: #5a5e65; } .goal { stroke: #1d1f22; stroke-width: 2; }

@@ -31,7 +31,8 @@ class Goal:
     bound: str = "read"     # or "fma"
 
     def __str__(self) -> str:
-        return f"{self.times:g}×" + (f" or {self.share:.0%} of the {self.bound} probe" if self.share else "")
+        ways = [f"{self.times:g}×"] if math.isfinite(self.times) else []
+        return " or ".join(ways + ([f"{self.share:.0%} of the {self.bound} probe"] if self.share else []))
 
 
 @dataclass(frozen=True)
