@@ -38,6 +38,10 @@ COMMON_FLAGS = (
     "-fno-strict-aliasing", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-stack-protector",
     "-fno-ident")
 
+# From this clang on, a search for CRCs in loops takes time that doubles with each round of a random number generator.
+CLANG_SEEKS_HASHES = 22
+SEEK_NO_HASHES = ("-mllvm", "-disable-loop-idiom-hashrecognize")
+
 
 class CompileError(RuntimeError):
     """The compiler refused a source: its message, then the source with line numbers."""
@@ -170,7 +174,8 @@ def try_compiler(command: tuple[str, ...]) -> Compiler | None:
     # Kind by what it says of itself; `zig cc` says clang too, but caches and adds debug information: it still works.
     kind = "clang" if "clang" in version or os.path.basename(command[0]) == "zig" else "gcc"
     target = host_target()
-    flags = COMMON_FLAGS + machine_flags(target)
+    quirks = SEEK_NO_HASHES if kind == "clang" and _major(version) >= CLANG_SEEKS_HASHES else ()
+    flags = COMMON_FLAGS + machine_flags(target) + quirks
     return Compiler(command, kind, version, flags, language_features(kind, _major(version)))
 
 
