@@ -38,8 +38,8 @@ STATE_NAME = "training.safetensors"
 class Recipe:
     """Everything besides the text and the shape that the result depends on."""
 
-    batch: int = 8  # small: in two minutes, more steps teach more than larger ones
-    tokens: int = 128  # per sequence
+    batch: int = 4  # small: in two minutes, more steps teach more than larger ones
+    tokens: int = 256  # per sequence: as far as the model is to write
     rate: float = 5e-3  # at its highest
     final: float = 0.1  # of it, at the end
     warmup: float = 0.03  # of the whole
