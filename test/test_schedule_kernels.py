@@ -14,7 +14,7 @@ from minigrad.schedule.cost import Costs, Work
 from minigrad.schedule.graph import Graph
 from minigrad.schedule.index import Indices
 from minigrad.tensor import Tensor
-from minigrad.uops import Ops, UOp, toposort
+from minigrad.uops import Ops, UOp, Variable, toposort
 
 COSTS = Costs(cores=2, l2=2 << 20)
 
@@ -329,3 +329,19 @@ def test_logits_of_a_small_model_are_stored_rather_than_computed_again() -> None
     schedule = schedule_of([loss, *loss.backward([x, weight])])
     products = [n for k in schedule.kernels for n in toposort(k.ast) if n.op is Ops.REDUCE and 288 in n.src[0].shape]
     assert len(products) == 3  # logits, and the two gradients
+
+
+@pytest.mark.parametrize("symbolic", [False, True])
+def test_attention_that_is_put_together_by_tokens_and_rounded_is_one_kernel_still(symbolic: bool) -> None:
+    """Heads side by side are parts of an axis: a kernel over it took their scores to depend on all of it, computed its
+    rows' statistics in another kernel, and every score twice.
+    """
+    tokens, heads, width, keys = 512, 8, 64, 1024
+    end = Variable("end", 1, keys).bind(700) if symbolic else keys
+    q = Tensor.empty(1, heads, tokens, width)
+    k, v = Tensor.empty(1, heads, keys, width)[:, :, :end], Tensor.empty(1, heads, keys, width)[:, :, :end]
+    mixed = (q @ k.transpose(-1, -2)).softmax(-1) @ v
+    together = mixed.transpose(1, 2).reshape(1, tokens, heads * width).cast("bfloat16")
+    kernels = create_schedule([together.uop], HostBuffer, COSTS)[0].kernels
+    reduces = [sum(u.op is Ops.REDUCE for u in toposort(kernel.ast)) for kernel in kernels]
+    assert sorted(reduces) == [0, 4]     # the rounding; scores, their largest, their sum, the mixture

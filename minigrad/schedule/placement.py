@@ -177,7 +177,8 @@ class Placer:
                 continue
             if node.op is Ops.REDUCE and not nest.level.nests(site.where.ranges):
                 continue
-            if reason is Reason.HEAVY and nest.volume(site.where.ranges) > site.where.count:
+            if reason is Reason.HEAVY and (nest.volume(site.where.ranges) > site.where.count or
+                                           self.pricer.is_part(site.where, nest)):
                 continue  # loops cut to its axes would have no tile
             if not nest.reaches({other for other in sites if other is not nest}):
                 return nest

@@ -109,6 +109,8 @@ class Pricer:
             return Inside(math.inf, None, Reason.HEAVY)
         if self.is_heavy(node, buffer) and any(site.level.parent is not None and site.where.ranges for site in sites):
             return Inside(math.inf, None, Reason.HEAVY)
+        if is_reduce and self.is_heavy(node, buffer) and any(self.is_part(site.where, nest) for site in sites):
+            return Inside(math.inf, None, Reason.HEAVY)
         if self.is_heavy(node, buffer) and self.is_blocked(node, sites[0].where, nest):
             return Inside(math.inf, None, Reason.BLOCKED)
         if (len(sites) == 1 and total <= size * 1.05) or work.repeat[node] <= costs.plain:
@@ -144,6 +146,14 @@ class Pricer:
         """Whether it is a long reduce, or what follows from one, and so much more work than storing it."""
         own = self.work.own[node]
         return own > self.costs.long and own * self.graph.sizes[node] > self.costs.own_kernel * buffer
+
+    def is_part(self, index: Index, nest: Nest) -> bool:
+        """Whether it goes by parts of an axis of the kernel: heads that lie side by side. What is computed for one of
+        them would seem to depend on all.
+        """
+        axes = range(len(nest.shape))
+        return any(type(digit.source) is int and digit.source in axes and digit.size != nest.shape[digit.source]
+                   for _, terms in index.axes for _, digit in terms)
 
     def is_blocked(self, node: UOp, index: Index, nest: Nest) -> bool:
         """Whether a long reduce reads several arrays, and none of them along the axis of which elements are neighbours.
