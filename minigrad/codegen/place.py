@@ -177,7 +177,7 @@ def own_loads(guard: UOp) -> list[UOp]:
     value, zero = bare(guard.src[1]), guard.src[2]
     found = []
     for use in map(bare, value.src if value.op is Ops.MUL else (value,)) if _is_const(zero, 0) else ():
-        load = use.src[0] if use.op is Ops.CAST else use
+        load = load_of(use)
         if load.op is Ops.LOAD and load.src[0].op is Ops.PARAM:
             memory, indices = nest.access(load)
             bounds_of_load = {c for i, n in zip(indices, memory.arg.shape) for c in (i.ge(0), i.lt(n))}
@@ -199,10 +199,15 @@ def _uses(order: Sequence[UOp], name: str, node: UOp, narrow: bool) -> list[UOp]
     return [u for u in order if u.op is Ops.CAST and u.src[0] in loads]
 
 
+def load_of(use: UOp) -> UOp:
+    """The LOAD of an input's use, which may be widened behind it."""
+    return use.src[0] if use.op is Ops.CAST else use
+
+
 def _indices_of(use: UOp) -> tuple[UOp, ...]:
     if use.op is Ops.VALUE:
         return use.src[1:]
-    return nest.access(use.src[0] if use.op is Ops.CAST else use)[1]
+    return nest.access(load_of(use))[1]
 
 
 @dataclass(frozen=True)

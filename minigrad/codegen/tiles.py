@@ -20,7 +20,7 @@ from .lower import Loops
 from .nest import extent, parts
 from .nest import reads as loads_of
 from .opts import Carry, NonTemporal, Opt, Order, Peel, Split, Upcast, Vector, bare, flatten, perform
-from .place import Place, own_loads
+from .place import Place, load_of, own_loads
 
 ACCUMULATORS = 4      # independent vectors of a reduce: enough to hide the latency of an addition
 PACK_ROWS = 48  # rows of output from which packing an operand pays when it is contiguous along the other output axis
@@ -110,7 +110,7 @@ def stride(access: UOp, r: UOp) -> int:
 
 
 def _tile(loops: Loops, view: NestView, target: Target) -> None:
-    lanes = max(4, target.vector_bytes // 4)
+    lanes = max(4, target.lanes(4))
     loads = [u for u in view.nodes if u.op is Ops.LOAD]
     o = _stored_range(loops, view)
     if o is None or extent(o) < lanes or _slides(view, o):
@@ -369,7 +369,7 @@ def _guarded_loads(d: UOp) -> list[UOp]:
     """The loads of inputs that are guarded by nothing but their own bounds."""
     inside = nest.toposort_until(d.src[0], lambda u: u.op is Ops.END)
     uses = [use for u in inside if u.op is Ops.WHERE for use in own_loads(u)]
-    return [use.src[0] if use.op is Ops.CAST else use for use in uses]
+    return [load_of(use) for use in uses]
 
 
 def _spanned(loops: Loops, load: UOp, level: tuple[str, ...], block: tuple[UOp, int] | None = None) -> int:
@@ -423,7 +423,7 @@ def _block(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
 
 def _widest(target: Target) -> int:
     """Columns of a full panel: four vectors, two where registers are few."""
-    return max(4, target.vector_bytes // 4) * (4 if target.registers >= 32 else 2)
+    return max(4, target.lanes(4)) * (4 if target.registers >= 32 else 2)
 
 
 def _panel(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
@@ -432,7 +432,7 @@ def _panel(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
     """
     depth = _block(view, down, o, target)
     depth = depth or _depth(down[0])
-    lanes = max(4, target.vector_bytes // 4)
+    lanes = max(4, target.lanes(4))
     wide = max(lanes, _widest(target) // _together(down))
     if depth * wide * 4 * len(down) > target.l2 * 3 // 4:
         wide //= 2
