@@ -1,13 +1,12 @@
 """Schedules compute what the graph means: fused, unfused, under any costs, against the definition of the ops."""
 from __future__ import annotations
 
-import gc
-import time
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pytest
+from counting import calls
 from graph_builder import NAMES, G, HostBuffer, case, leaves
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -293,27 +292,23 @@ def test_random_graphs_unfused(outputs: list[UOp]) -> None:
 
 # ---- time
 
-def seconds(outputs: list[UOp]) -> float:
-    best = float("inf")
-    for _ in range(2):
-        gc.collect()
-        start = time.process_time()
-        create_schedule(outputs, HostBuffer, COSTS)
-        best = min(best, time.process_time() - start)
-    return best
+def cost(outputs: list[UOp]) -> int:
+    """Of scheduling what was scheduled before: what is remembered of views is there."""
+    create_schedule(outputs, HostBuffer, COSTS)
+    return calls(create_schedule, outputs, HostBuffer, COSTS)
 
 
-def test_a_chain_of_100_000_ops_is_scheduled_in_linear_time_with_bounded_kernels() -> None:
+def test_a_chain_of_20_000_ops_is_scheduled_in_linear_time_with_bounded_kernels() -> None:
     def chain(n: int) -> UOp:
         x = G.empty(8).node
         for i in range(n):
             x = UOp(Ops.ADD, dtypes.float32, (x, UOp.const(dtypes.float32, i % 7)))
         return x
-    short, long = chain(10_000), chain(100_000)
+    short, long = chain(2000), chain(20_000)
     schedule, _ = create_schedule([long], HostBuffer, COSTS)
-    assert 300 <= len(schedule.kernels) <= 1000
+    assert 60 <= len(schedule.kernels) <= 200
     assert max(len(toposort(k.ast)) for k in schedule.kernels) < 400
-    assert seconds([long]) < 15 * seconds([short]) + 0.5
+    assert cost([long]) < 10.5 * cost([short])
 
 
 def test_shared_subexpressions_do_not_explode() -> None:
@@ -328,8 +323,8 @@ def test_shared_subexpressions_do_not_explode() -> None:
 
 
 def test_ten_times_the_layers_take_about_ten_times_as_long() -> None:
-    few, many = ([o.node for o in case(f"llama decode {n}", G.empty, True)] for n in (4, 40))
-    assert seconds(many) < 13 * seconds(few) + 0.05
+    few, many = ([o.node for o in case(f"llama decode {n}", G.empty, True)] for n in (2, 20))
+    assert cost(many) < 10.5 * cost(few)
 
 
 def test_long_reduces_of_any_length_are_right() -> None:
