@@ -167,6 +167,22 @@ def test_columns_far_apart_are_turned_into_rows() -> None:
         assert [place.value for place in places] == (["p1", "p2"] if turned else ["p2"])
 
 
+@pytest.mark.parametrize(("depth", "rows", "height"), [(512, 256, 1), (1024, 256, 8), (1024, 259, 7), (1024, 263, 8)])
+def test_what_rows_share_is_read_for_several_where_one_would_push_it_out(depth: int, rows: int, height: int) -> None:
+    """x @ W.T: of 8 KB a row of 2 KB leaves room for x, one of 4 KB none. 263 rows leave a rest."""
+    case, device = one("test", product(param(1, (1, depth)), transposed(param(2, (rows, depth))))), get_device("CPU")
+    lowered = lower_kernel(case.ast, replace(TARGET, l1=8 << 10))
+    assert {opt.size for opt in lowered.opts if isinstance(opt, Split) and opt.range.startswith("o1")} == {height} - {1}
+    (program,) = device.compile([finish_specs(device, lowered)])
+    assert difference(case, run(program, case, {}), case.expected({})) is None
+
+
+def test_long_pieces_of_columns_are_streamed_while_the_second_cache_holds_what_they_add_up() -> None:
+    """x @ W from memory: each of the two threads reads pieces of rows as long as a quarter of its cache."""
+    ast = one("test", product(param(1, (1, 64)), param(2, (64, 1 << 17)))).ast
+    assert {Split("o1", 1 << 16), Carry("r0.0", "o1.1"), Thread("o1.0")} <= set(lower_kernel(ast, TARGET).opts)
+
+
 def test_lanes_leave_no_rest_where_three_vectors_do_not() -> None:
     """288 = 6 blocks of three vectors: nothing is peeled off, and a row's lanes are added up once."""
     scaled = mul(param(1, (64, 288)), expand(param(2, (1, 288)), (64, 288)))

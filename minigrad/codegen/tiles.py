@@ -32,7 +32,6 @@ MOST_ROWS = 8  # of a tile: each takes a register for its address, and a place o
 STRIDED_DEPTH = 256  # of a block of a sum whose rows are columns in memory: a cache line an iteration, to be met again
 LEAST_DEPTH = 64  # of a sum that pays for results that are stored lane by lane
 PAGE = 4096  # bytes
-STREAMED = 16384  # elements of a row that are read at a time where the next row is far away
 FAR_STEP = 8192  # bytes from one element of a sum to the next, or a multiple: they share sets of the caches
 FAR = 1 << 40
 
@@ -138,12 +137,12 @@ def _tile(loops: Loops, view: NestView, target: Target) -> None:
 
 def _stream_columns(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: int, target: Target) -> bool:
     """Columns of a large matrix whose rows lie far apart: a few rows at a time, of which long pieces are read, each
-    combined with what the output holds.
+    combined with what the output holds; a piece of the output stays in the second cache.
     """
     if view.level or not _is_far(view, down, o, target) or len(view.stores) != 1:
         return False
     (d,), name = down, o.arg.name
-    (r, *others), blocks = parts(d)[1], -(-extent(o) // STREAMED)
+    (r, *others), blocks = parts(d)[1], -(-extent(o) * 4 // (target.l2 // 4))
     rows = next((n for n in range(MOST_ROWS, 3, -1) if extent(r) % n == 0), MOST_ROWS)
     if bare(view.stores[0].src[1]) is not d or others or r.src[1].op is not Ops.CONST:
         return False
@@ -449,15 +448,24 @@ def _together(down: list[UOp]) -> int:
 
 
 def _rows_of_lanes(loops: Loops, view: NestView, across: list[UOp], target: Target) -> int:
-    """A few rows share the vectors of a reduce that they all stream (x @ W.T with few rows): duplicates them."""
-    if not across or not view.ranges:
-        return ACCUMULATORS
-    for r in reversed(view.ranges):
-        if r.arg.kind != "loop" or r.arg.name in loops.serial or not 2 <= extent(r) <= 8:
+    """Rows that share vectors of a reduce (x @ W.T), several at a time: all of them if they are few; if they are many,
+    where what one row reads would leave nothing of the vectors in the first cache for the next row. Returns how many
+    accumulators each row may have.
+    """
+    loads = dict.fromkeys(u for d in across for u in loads_of(d))
+    read = sum(max(_depth(d) for d in across if u in loads_of(d)) * u.dtype.itemsize for u in loads)
+    for r in reversed(view.ranges if across else ()):
+        if r.arg.kind != "loop" or r.arg.name in loops.serial or not all(r in nest.free(d) for d in across) or \
+                all(r in nest.free(u) for u in loads):
             continue
-        if all(r in nest.free(d) for d in across) and any(r not in nest.free(u) for d in across for u in loads_of(d)) \
-                and attempt(loops, Upcast(r.arg.name), target):
-            return max(1, ACCUMULATORS * 2 // extent(r))
+        rows: tuple[str, ...] = (r.arg.name,) if 2 <= extent(r) <= MOST_ROWS else ()
+        height = extent(r) if rows else next((n for n in range(MOST_ROWS, 3, -1) if extent(r) % n == 0), MOST_ROWS)
+        if not view.level and read >= target.l1 and extent(r) >= MANY_ROWS:
+            rows = _split_rows(loops, r.arg.name, extent(r), height, False, target)
+        if rows:
+            for name in rows:
+                attempt(loops, Upcast(name), target)
+            return max(1, ACCUMULATORS * 2 // height)
     return ACCUMULATORS
 
 
