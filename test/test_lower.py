@@ -9,6 +9,7 @@ from counting import calls
 from kernel_cases import (
     BF16,
     CASES,
+    F16,
     F32,
     I32,
     Case,
@@ -34,6 +35,7 @@ from minigrad.codegen.lower import Loops, lower_ast
 from minigrad.codegen.opts import Carry, Merge, Peel, Split, Thread, Upcast, Vector
 from minigrad.codegen.pipeline import Lowered, lower_kernel
 from minigrad.codegen.place import Bound, Place
+from minigrad.codegen.prefetch import Ahead
 from minigrad.codegen.simplify import simplify
 from minigrad.dtype import dtypes
 from minigrad.helpers import Context, prod
@@ -180,7 +182,21 @@ def test_what_rows_share_is_read_for_several_where_one_would_push_it_out(depth: 
 def test_long_pieces_of_columns_are_streamed_while_the_second_cache_holds_what_they_add_up() -> None:
     """x @ W from memory: each of the two threads reads pieces of rows as long as a quarter of its cache."""
     ast = one("test", product(param(1, (1, 64)), param(2, (64, 1 << 17)))).ast
-    assert {Split("o1", 1 << 16), Carry("r0.0", "o1.1"), Thread("o1.0")} <= set(lower_kernel(ast, TARGET).opts)
+    opts = lower_kernel(ast, TARGET).opts
+    assert {Split("o1", 1 << 16), Carry("r0.0", "o1.1"), Thread("o1.0"), Ahead(2)} <= set(opts)
+
+
+def test_what_is_streamed_is_fetched_ahead() -> None:
+    """A matrix that is read once, in its own order: not x, which stays in the first cache, not what is widened, and no
+    matrix that stays in the second cache or is read down its columns.
+    """
+    for dtype, rows, slots in ((F32, 1024, {2}), (F32, 32, set()), (F16, 1024, set())):
+        matrix = param(2, (rows, 1024), dtype)
+        right = transposed(matrix if dtype is F32 else UOp(Ops.CAST, F32, (matrix,)))
+        opts = lower_kernel(one("test", product(param(1, (1, 1024)), right)).ast, TARGET).opts
+        assert {opt.slot for opt in opts if isinstance(opt, Ahead)} == slots
+    opts = lower_kernel(one("test", product(param(1, (1, 512)), param(2, (512, 1024)))).ast, TARGET).opts
+    assert not any(isinstance(opt, Ahead) for opt in opts)
 
 
 def test_lanes_leave_no_rest_where_three_vectors_do_not() -> None:

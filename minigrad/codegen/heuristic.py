@@ -5,7 +5,7 @@ Everything follows from how addresses move with the ranges (their strides), from
 1. values that would be computed again in a loop they do not depend on, or in several loops, go to scratch
    (`placement`);
 2. every nest (the root's and each fill's) gets its register tile and its lanes (`tiles`);
-3. an outer range is cut among threads; rows that come next are fetched while others are computed with (`prefetch`).
+3. an outer range is cut among threads; what comes next is fetched while this is computed with (`prefetch`).
 """
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .lower import Loops
 from .nest import extent, parts
 from .opts import Fuse, Merge, Thread
 from .placement import place_values
-from .prefetch import prefetch_rows
+from .prefetch import prefetch_rows, prefetch_streams
 from .tiles import attempt, tile_nests
 
 LEAST_WORK = 4096  # evaluations of a kernel's innermost values below which a second thread does not pay
@@ -32,6 +32,7 @@ def choose(loops: Loops, target: Target, plain: bool = False) -> None:
     tile_nests(loops, target)
     cut_among_threads(loops, target)
     prefetch_rows(loops, target)
+    prefetch_streams(loops, target)
 
 
 def merge_neighbours(loops: Loops, target: Target) -> None:

@@ -33,6 +33,7 @@ from .place import conjunction
 from .stages import stage_copies
 
 EVERY_LANE = 1 << 10    # more than a vector has
+AHEAD = 2048            # bytes behind a vector that is loaded: the lines that a core takes a wait for memory to read
 
 
 @dataclass
@@ -259,6 +260,9 @@ class _Walk:
             step, base = stride(flat, lane)
             gate = lane_gate(gates, lane) if step == 1 else None
             if gate is not None:
+                if memory.op is Ops.PARAM and memory.arg.slot in self.loops.ahead:
+                    behind = self.element(memory, base + AHEAD // memory.dtype.itemsize, Gate(TRUE), path)
+                    self.append(UOp(Ops.PREFETCH, dtypes.void, (behind,)), path)
                 return self.append_load(memory, base, gate, lane.src[1].arg, path)
             if step != 0 or any(lane in nest.free(g) for g in gates):
                 return self.by_lane_load(node, lane, path)

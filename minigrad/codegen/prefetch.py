@@ -1,21 +1,28 @@
-"""A row of memory on its way while the one before is computed with.
+"""Memory on its way before it is loaded.
 
 A kernel that reads a row and then computes with it in the cache (softmax: its largest element, then exponentials)
-leaves memory idle meanwhile. With PREFETCH the loop that computes asks for the next row, a vector at a time.
+leaves memory idle meanwhile. With `Prefetch` the loop that computes asks for the next row, a vector at a time.
+
+A kernel that does little with what it reads, once, waits for memory wherever the processor does not see that more of
+the same is coming: at each page, and at each row if several are read at a time. With `Ahead` each load asks for what
+lies a few lines behind it.
 """
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from ..target import Target
 from ..uops import TRANSCENDENTAL, Ops, UOp, toposort
 from . import nest
+from .linearize import AHEAD
 from .lower import Loops
-from .nest import parts
+from .nest import extent, parts
 from .opts import Opt, const_size
 from .tiles import attempt, stride
 
 LEAST_ROW = 1 << 10     # bytes
+NARROW = 4              # bytes of a number below which widening it takes more of the processor than waiting
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,26 @@ class Prefetch(Opt):
         return [x for x in _loads_in(u) if x.src[0].arg.slot == self.slot and self.ahead in _names(nest.free(x))]
 
 
+@dataclass(frozen=True)
+class Ahead(Opt):
+    """Vector loads of one slot ask for what lies a few lines behind: `AHEAD` of `linearize.py`."""
+
+    slot: int
+
+    def check(self, loops: Loops, target: Target) -> str | None:
+        if not target.has_threads:
+            return "a GPU has other rows to work on meanwhile"
+        if self.slot in loops.ahead:
+            return f"slot {self.slot} is asked for already"
+        if any(u.op is Ops.LOAD and u.src[0].op is Ops.PARAM and u.src[0].arg.slot == self.slot and nest.lanes(u)
+               for u in nest.order(loops.root)):
+            return None
+        return f"no vector of slot {self.slot} is loaded"
+
+    def apply(self, loops: Loops) -> None:
+        loops.ahead |= {self.slot}
+
+
 def _names(ranges: frozenset[UOp]) -> set[str]:
     return {r.arg.name for r in ranges if r.arg.kind == "loop"}
 
@@ -79,3 +106,25 @@ def prefetch_rows(loops: Loops, target: Target) -> None:
             far = nbytes * (const_size(ahead) or 0) > target.l2
             if again and far and LEAST_ROW <= nbytes <= target.l2 // 4:
                 attempt(loops, Prefetch(memory.arg.slot, ahead.arg.name, along.arg.name), target)
+
+
+def prefetch_streams(loops: Loops, target: Target) -> None:
+    """What one reduce alone reads, once, if the second cache would not keep much of it: where numbers need not be
+    widened, or lie in rows far apart of which some are read at a time.
+    """
+    readers: dict[UOp, set[str]] = {}       # of each input: what reads it, in one word; "" if that is something else
+    for u in [u for u in nest.order(loops.root) if nest.is_closer(u)]:
+        body, ranges, level = parts(u)
+        carried = u.op is Ops.END and bool(loops.serial) and not level and body[0].op is Ops.STORE
+        reduced = ranges[-1].arg.name.split(".")[0].rstrip("'") if u.op is Ops.REDUCE else ""
+        each = {r for r in {*nest.free(u), *ranges} if r.arg.kind == "loop"}
+        for x in nest.reads(u) if u.op is Ops.REDUCE else _loads_in(u):
+            size = x.dtype.itemsize
+            once = each <= nest.free(x) and prod([extent(r) for r in nest.free(x)]) * size >= target.l2 // 4 and \
+                0 < stride(x, ranges[-1]) * size <= AHEAD
+            word = "carried" if carried else reduced if size >= NARROW else ""
+            readers.setdefault(x.src[0], set()).add(word if once else "")
+    stored = {s.src[0] for s in nest.order(loops.root) if s.op is Ops.STORE}
+    for memory, words in readers.items():
+        if memory.op is Ops.PARAM and memory not in stored and len(words) == 1 and words != {""}:
+            attempt(loops, Ahead(memory.arg.slot), target)

@@ -47,7 +47,7 @@ class Candidate:
     def key(self) -> tuple[object, ...]:
         """Equal for equal kernels: nests are interned."""
         loops = self.loops
-        return loops.root, loops.thread, tuple(sorted(loops.dimensions.items()))
+        return loops.root, loops.thread, tuple(sorted(loops.dimensions.items())), loops.ahead
 
 
 def replay(start: Candidate, opts: Sequence[Opt], target: Target) -> Candidate | None:

@@ -21,7 +21,7 @@ from ..codegen.gpu import Global, Group, Local
 from ..codegen.matrix import Matrix
 from ..codegen.opts import Carry, Fuse, Merge, NonTemporal, Opt, Order, Peel, Split, Thread, Unroll, Upcast, Vector
 from ..codegen.place import Bound, Place
-from ..codegen.prefetch import Prefetch
+from ..codegen.prefetch import Ahead, Prefetch
 from ..helpers import CACHE
 from ..runtime import cache
 from ..runtime.disk import write_atomically
@@ -29,7 +29,7 @@ from ..target import Target
 
 OPTS: dict[str, type[Opt]] = {kind.__name__: kind for kind in (
     Split, Merge, Fuse, Order, Thread, Vector, Upcast, Unroll, Peel, Carry, NonTemporal, Place, Bound, Global, Local,
-    Group, Matrix, Prefetch)}
+    Group, Matrix, Prefetch, Ahead)}
 SHIPPED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shipped.jsonl")
 
 Opts = tuple[Opt, ...]
