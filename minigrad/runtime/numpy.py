@@ -70,8 +70,8 @@ def _window(flat: Array, strides: list[int], offset: int, box: list[tuple[int, i
         lowest, highest = lowest + min(0, (high - low - 1) * s), highest + max(0, (high - low - 1) * s)
     if lowest < 0 or highest >= flat.size:
         raise IndexError(f"view reads elements {lowest}..{highest} of a buffer of {flat.size}")
-    return np.lib.stride_tricks.as_strided(flat[start:], [high - low for low, high in box],
-                                           [s * flat.strides[0] for s in strides])
+    return np.ndarray([high - low for low, high in box], flat.dtype, flat, start * flat.itemsize,
+                      [s * flat.itemsize for s in strides])
 
 
 def read_view(array: Array, tracker: ShapeTracker, variables: Variables) -> Array:
