@@ -186,6 +186,15 @@ def test_long_pieces_of_columns_are_streamed_while_the_second_cache_holds_what_t
     assert {Split("o1", 1 << 16), Carry("r0.0", "o1.1"), Thread("o1.0"), Ahead(2)} <= set(opts)
 
 
+def test_sums_that_are_stored_in_another_type_are_added_up_in_scratch() -> None:
+    """x @ W in bfloat16: between its blocks of rows a sum stays a float32."""
+    rows = product(param(1, (1, 64), BF16), param(2, (64, 1 << 17), BF16))
+    assert rows.dtype is BF16
+    lowered = lower_kernel(one("test", rows).ast, TARGET)
+    assert {Place("v0", ("o1.0",)), Carry("r0.0", "v0_1")} <= set(lowered.opts)
+    assert {m.dtype for m in lowered.linear.scratch} == {F32}
+
+
 def test_what_is_streamed_is_fetched_ahead() -> None:
     """A matrix that is read once, in its own order: not x, which stays in the first cache, not what is widened, and no
     matrix that stays in the second cache or is read down its columns.

@@ -117,6 +117,7 @@ EQUAL: list[tuple[str, str, tuple[Opt, ...]]] = [
     ("carry of blocks", "matmul", (Split("r0", 8), Carry("r0.0", "o0"))),
     ("carry of blocks, tiled", "matmul", (Split("r0", 8), Carry("r0.0", "o1"), Split("o1", 16), Upcast("r0.1"),
                                           Vector("o1.1"), Thread("o0"))),
+    ("carry in scratch", "matmul_softmax", (Place("v0", ("o0",)), Split("r0", 3), Carry("r0.0", "v0_1"))),
     ("carry with the first block apart", "int_matmul", (Split("r0", 6), Carry("r0.0", "o0"), Peel("r0.0", 1))),
     ("streamed stores", "elementwise", (Split("o1", 16), Vector("o1.1"), NonTemporal(0))),
     ("the next row on its way", "elementwise", (Split("o1", 16), Vector("o1.1"), Prefetch(1, "o0", "o1.0"))),

@@ -224,7 +224,9 @@ def _as_index(value: UOp) -> UOp:
 
 
 def _placeable(order: list[UOp]) -> list[UOp]:
-    """AST nodes worth keeping: reduces, and elementwise results with several uses or below a view."""
+    """AST nodes worth keeping: reduces that are not stored as they are, and elementwise results with several uses or
+    below a view.
+    """
     uses: dict[UOp, set[UOp]] = {}
     for u in order:
         for s in u.src:
@@ -232,7 +234,8 @@ def _placeable(order: list[UOp]) -> list[UOp]:
             uses.setdefault(base, set()).add(s if s.op is Ops.VIEW else u)
     found = []
     for u in order:
-        if u.op is Ops.REDUCE and any(x.op is not Ops.STORE for x in uses.get(u, ())):
+        narrowed = accumulator(u.dtype) is not u.dtype     # where it is stored
+        if u.op is Ops.REDUCE and (narrowed or any(x.op is not Ops.STORE for x in uses.get(u, ()))):
             found.append(u)
         elif u.op in ELEMENTWISE and u.shape and u in uses:
             around = uses[u]

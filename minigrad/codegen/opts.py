@@ -476,11 +476,11 @@ def _fresh_ranges(loops: Loops, body: Nodes, r: UOp, around: Nodes) -> dict[UOp,
 
 @dataclass(frozen=True)
 class Carry(Opt):
-    """The outer block loop of a reduce goes outside of the output tile: each block combines its part with what the
-    output holds.
+    """The outer block loop of a reduce goes outside of the tile that is stored: each block combines its part with what
+    the output holds, or the scratch array.
 
-    `before` names the output range that comes next inside. Blocks run in order, so the range cannot be cut among
-    threads.
+    `before` names the range of what is stored that comes next inside. Blocks run in order, so the range cannot be cut
+    among threads.
     """
 
     range: str
@@ -490,24 +490,36 @@ class Carry(Opt):
         found = [r for r in nest.ranges_named(loops.root, self.range) if r.arg.kind == "loop"]
         if len(found) != 1 or nest.free(found[0]) != {found[0]}:
             return f"{self.range} is not one loop with bounds of its own"
-        body, ranges, _ = parts(loops.root)
+        closer = self._closer(loops)
+        if closer is None:
+            return f"{self.before} is no output range"
+        body, ranges, _ = parts(closer)
         if len(body) != 1 or body[0].op is not Ops.STORE or body[0].arg is not None:
             return "there is more to store than one plain value"
         total = bare(body[0].src[1])
         if nest.closers(loops.root, self.range) != [total] or total.op is not Ops.REDUCE:
             return "what is stored is no reduce over it: an epilogue belongs on the last block"
         names = [r.arg.name for r in ranges]
-        if self.before not in names:
-            return f"{self.before} is no output range"
         if loops.thread in names[names.index(self.before):]:
             return "the range that is cut among threads has to stay outside"
-        if any(u.op is Ops.LOAD and u.src[0] is body[0].src[0] for u in nest.order(loops.root)):
+        memory = body[0].src[0]
+        if memory.op is Ops.SCRATCH and memory.arg.shared:
+            return "shared memory is filled by all threads of a block"
+        if any(u.op is Ops.LOAD and u.src[0] is memory for u in nest.toposort_until(closer, lambda u: False)):
             return "the output is read"
         return None
 
+    def _closer(self, loops: Loops) -> UOp | None:
+        """What stores in the range named: the outermost loops, or a fill's."""
+        found = [u for u in nest.order(loops.root) if u.op is Ops.END and (u is loops.root or parts(u)[2])
+                 and self.before in [r.arg.name for r in parts(u)[1]]]
+        return found[0] if len(found) == 1 else None
+
     def apply(self, loops: Loops) -> None:
         (r,) = nest.ranges_named(loops.root, self.range)
-        (statement,), ranges, level = parts(loops.root)
+        closer = self._closer(loops)
+        assert closer is not None
+        (statement,), ranges, level = parts(closer)
         memory, indices = nest.access(statement)
         op = bare(statement.src[1]).arg
         (value,), reduced, _ = parts(bare(statement.src[1]))
@@ -517,7 +529,7 @@ class Carry(Opt):
         at = [x.arg.name for x in ranges].index(self.before)
         loops.serial |= {self.range}
         carried = nest.store(memory, total, indices, statement.src[2])
-        loops.root = nest.end([carried], (*ranges[:at], r, *ranges[at:]), level)
+        loops.root = nest.substitute(loops.root, {closer: nest.end([carried], (*ranges[:at], r, *ranges[at:]), level)})
 
 
 def bare(value: UOp) -> UOp:

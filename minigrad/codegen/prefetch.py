@@ -114,8 +114,8 @@ def prefetch_streams(loops: Loops, target: Target) -> None:
     """
     readers: dict[UOp, set[str]] = {}       # of each input: what reads it, in one word; "" if that is something else
     for u in [u for u in nest.order(loops.root) if nest.is_closer(u)]:
-        body, ranges, level = parts(u)
-        carried = u.op is Ops.END and bool(loops.serial) and not level and body[0].op is Ops.STORE
+        _, ranges, _ = parts(u)
+        carried = u.op is Ops.END and any(r.arg.name in loops.serial for r in ranges)
         reduced = ranges[-1].arg.name.split(".")[0].rstrip("'") if u.op is Ops.REDUCE else ""
         each = {r for r in {*nest.free(u), *ranges} if r.arg.kind == "loop"}
         for x in nest.reads(u) if u.op is Ops.REDUCE else _loads_in(u):

@@ -137,21 +137,31 @@ def _tile(loops: Loops, view: NestView, target: Target) -> None:
 
 def _stream_columns(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: int, target: Target) -> bool:
     """Columns of a large matrix whose rows lie far apart: a few rows at a time, of which long pieces are read, each
-    combined with what the output holds; a piece of the output stays in the second cache.
+    combined with what the output holds; a piece of the output stays in the second cache. Where more is done with the
+    sums, it is scratch that holds them.
     """
-    if view.level or not _is_far(view, down, o, target) or len(view.stores) != 1:
+    if not _is_far(view, down, o, target) or len(view.stores) != 1:
         return False
-    (d,), name = down, o.arg.name
-    (r, *others), blocks = parts(d)[1], -(-extent(o) * 4 // (target.l2 // 4))
+    (d,), inner = down, str(o.arg.name)
+    (r, *others), bare_sum = parts(d)[1], bare(view.stores[0].src[1]) is d
+    if others or r.src[1].op is not Ops.CONST or (view.level and not bare_sum):
+        return False
+    if not view.level:
+        blocks = -(-extent(o) * 4 // (target.l2 // 4))
+        blocks = -(-blocks // target.cores) * target.cores
+        if not attempt(loops, Split(inner, -(-extent(o) // (blocks * lanes)) * lanes), target):
+            return False
+        block, inner = f"{inner}.0", f"{inner}.1"
+        if not bare_sum:
+            names = loops.lowering.reduce_names
+            value = next((v for v, u in loops.values.items() if names.get(u) == r.arg.name), "")
+            done = attempt(loops, Place(value, (block,)), target)   # its nest is tiled in turn
+            _split_into_lanes(loops, nest.ranges_named(loops.root, inner)[0], lanes, ACCUMULATORS, target)
+            return done
     rows = next((n for n in range(MOST_ROWS, 3, -1) if extent(r) % n == 0), MOST_ROWS)
-    if bare(view.stores[0].src[1]) is not d or others or r.src[1].op is not Ops.CONST:
-        return False
-    blocks = -(-blocks // target.cores) * target.cores
-    size = -(-extent(o) // (blocks * lanes)) * lanes
-    inner = f"{name}.1"
-    return (attempt(loops, Split(name, size), target) and attempt(loops, Split(r.arg.name, rows), target)
-            and attempt(loops, Carry(f"{r.arg.name}.0", inner), target) and attempt(loops, Split(inner, lanes), target)
-            and attempt(loops, Vector(f"{inner}.1"), target) and attempt(loops, Upcast(f"{r.arg.name}.1"), target))
+    return (attempt(loops, Split(r.arg.name, rows), target) and attempt(loops, Carry(f"{r.arg.name}.0", inner), target)
+            and attempt(loops, Split(inner, lanes), target) and attempt(loops, Vector(f"{inner}.1"), target)
+            and attempt(loops, Upcast(f"{r.arg.name}.1"), target))
 
 
 def _is_far(view: NestView, down: list[UOp], o: UOp, target: Target) -> bool:
