@@ -183,7 +183,7 @@ def test_long_pieces_of_columns_are_streamed_while_the_second_cache_holds_what_t
     """x @ W from memory: each of the two threads reads pieces of rows as long as a quarter of its cache."""
     ast = one("test", product(param(1, (1, 64)), param(2, (64, 1 << 17)))).ast
     opts = lower_kernel(ast, TARGET).opts
-    assert {Split("o1", 1 << 16), Carry("r0.0", "o1.1"), Thread("o1.0"), Ahead(2)} <= set(opts)
+    assert {Split("o1", 1 << 16), Carry("r0.0", "o1.1"), Thread("o1.0"), Ahead(2, 2048)} <= set(opts)
 
 
 def test_sums_that_are_stored_in_another_type_are_added_up_in_scratch() -> None:
@@ -206,6 +206,15 @@ def test_what_is_streamed_is_fetched_ahead() -> None:
         assert {opt.slot for opt in opts if isinstance(opt, Ahead)} == slots
     opts = lower_kernel(one("test", product(param(1, (1, 512)), param(2, (512, 1024)))).ast, TARGET).opts
     assert not any(isinstance(opt, Ahead) for opt in opts)
+
+
+def test_tiles_of_strided_rows_serve_several_panels() -> None:
+    """A.T @ B: of a line that is loaded down A's columns little is used at once. 300 columns leave a rest of 108."""
+    case, device = one("test", product(transposed(param(1, (600, 260))), param(2, (600, 300)))), get_device("CPU")
+    lowered = lower_kernel(case.ast, TARGET)
+    assert {Split("o1", 192), Peel("o1.0", 1), Split("o1.1", 64), Ahead(1, 256)} <= set(lowered.opts)
+    (program,) = device.compile([finish_specs(device, lowered)])
+    assert difference(case, run(program, case, {}), case.expected({})) is None
 
 
 def test_lanes_leave_no_rest_where_three_vectors_do_not() -> None:

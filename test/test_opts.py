@@ -121,7 +121,7 @@ EQUAL: list[tuple[str, str, tuple[Opt, ...]]] = [
     ("carry with the first block apart", "int_matmul", (Split("r0", 6), Carry("r0.0", "o0"), Peel("r0.0", 1))),
     ("streamed stores", "elementwise", (Split("o1", 16), Vector("o1.1"), NonTemporal(0))),
     ("the next row on its way", "elementwise", (Split("o1", 16), Vector("o1.1"), Prefetch(1, "o0", "o1.0"))),
-    ("what lies behind on its way", "matvec", (Split("r0", 16), Vector("r0.1"), Ahead(2))),
+    ("what lies behind on its way", "matvec", (Split("r0", 16), Vector("r0.1"), Ahead(2, 2048))),
 ]
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from ..dtype import DType, dtypes
 from ..uops import ELEMENTWISE, Ops, SpecialArg, UOp, toposort
 from ..uops.symbolic import rebuild
-from ..uops.uop import FALSE, TRUE, bounds, index_const, is_round_trip
+from ..uops.uop import FALSE, TRUE, bounds, index_const, is_round_trip, linear
 from . import nest
 from .addresses import Gate, Scratch, address, at_lane, conjoin, lane_gate, lay_out_scratch, stage_size, stride
 from .barriers import place_barriers
@@ -33,7 +33,7 @@ from .place import conjunction
 from .stages import stage_copies
 
 EVERY_LANE = 1 << 10    # more than a vector has
-AHEAD = 2048            # bytes behind a vector that is loaded: the lines that a core takes a wait for memory to read
+LINE = 64               # bytes that memory hands out at once
 
 
 @dataclass
@@ -260,9 +260,6 @@ class _Walk:
             step, base = stride(flat, lane)
             gate = lane_gate(gates, lane) if step == 1 else None
             if gate is not None:
-                if memory.op is Ops.PARAM and memory.arg.slot in self.loops.ahead:
-                    behind = self.element(memory, base + AHEAD // memory.dtype.itemsize, Gate(TRUE), path)
-                    self.append(UOp(Ops.PREFETCH, dtypes.void, (behind,)), path)
                 return self.append_load(memory, base, gate, lane.src[1].arg, path)
             if step != 0 or any(lane in nest.free(g) for g in gates):
                 return self.by_lane_load(node, lane, path)
@@ -278,6 +275,10 @@ class _Walk:
         index = self.element(memory, flat, gate, path)
         if gate.condition is FALSE:
             return UOp.const(memory.dtype, 0)
+        ahead = self.loops.ahead.get(memory.arg.slot, 0) if memory.op is Ops.PARAM else 0
+        if ahead and (size > 1 or linear(flat)[0] * memory.dtype.itemsize % LINE == 0):     # of neighbours the first
+            behind = self.element(memory, flat + ahead // memory.dtype.itemsize, Gate(TRUE), path)
+            self.append(UOp(Ops.PREFETCH, dtypes.void, (behind,)), path)
         return self.append(UOp(Ops.LOAD, memory.dtype.vec(size), (index,), self.number()), path)
 
     def element(self, memory: UOp, flat: UOp, gate: Gate, path: list[Block]) -> UOp:

@@ -39,7 +39,7 @@ class Loops:
     opts: list[object] = field(default_factory=list)
     copies: int = 0
     dimensions: dict[str, int] = field(default_factory=dict)  # of the grid or the block, by the range that is its index
-    ahead: frozenset[int] = frozenset()     # slots of which a load asks for what lies behind
+    ahead: dict[int, int] = field(default_factory=dict)     # slot -> bytes behind what is loaded that are asked for
 
     def fresh_copy(self) -> int:
         self.copies += 1

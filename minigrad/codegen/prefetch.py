@@ -4,8 +4,8 @@ A kernel that reads a row and then computes with it in the cache (softmax: its l
 leaves memory idle meanwhile. With `Prefetch` the loop that computes asks for the next row, a vector at a time.
 
 A kernel that does little with what it reads, once, waits for memory wherever the processor does not see that more of
-the same is coming: at each page, and at each row if several are read at a time. With `Ahead` each load asks for what
-lies a few lines behind it.
+the same is coming: at each page, at each row if several are read at a time, and down columns. With `Ahead` each load
+asks for what lies a few lines behind it.
 """
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ from math import prod
 from ..target import Target
 from ..uops import TRANSCENDENTAL, Ops, UOp, toposort
 from . import nest
-from .linearize import AHEAD
+from .linearize import LINE
 from .lower import Loops
 from .nest import extent, parts
 from .opts import Opt, const_size
-from .tiles import attempt, stride
+from .tiles import FAR, attempt, stride
 
 LEAST_ROW = 1 << 10     # bytes
 NARROW = 4              # bytes of a number below which widening it takes more of the processor than waiting
+STREAM = 2048           # bytes: the lines that a core takes a wait for memory to read
+COLUMN = 256            # bytes: the lines in which the next few tiles of rows begin
+FAR_ROW = 1 << 10       # bytes from one row to the next, of which a page holds few
+LEAST_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -60,22 +64,25 @@ class Prefetch(Opt):
 
 @dataclass(frozen=True)
 class Ahead(Opt):
-    """Vector loads of one slot ask for what lies a few lines behind: `AHEAD` of `linearize.py`."""
+    """Loads of one slot ask for what lies so many bytes behind."""
 
     slot: int
+    bytes: int
 
     def check(self, loops: Loops, target: Target) -> str | None:
         if not target.has_threads:
             return "a GPU has other rows to work on meanwhile"
+        if self.bytes < LINE:
+            return f"{self.bytes} bytes behind is what is loaded anyway"
         if self.slot in loops.ahead:
             return f"slot {self.slot} is asked for already"
-        if any(u.op is Ops.LOAD and u.src[0].op is Ops.PARAM and u.src[0].arg.slot == self.slot and nest.lanes(u)
+        if any(u.op is Ops.LOAD and u.src[0].op is Ops.PARAM and u.src[0].arg.slot == self.slot
                for u in nest.order(loops.root)):
             return None
-        return f"no vector of slot {self.slot} is loaded"
+        return f"slot {self.slot} is not loaded"
 
     def apply(self, loops: Loops) -> None:
-        loops.ahead |= {self.slot}
+        loops.ahead[self.slot] = self.bytes
 
 
 def _names(ranges: frozenset[UOp]) -> set[str]:
@@ -110,21 +117,25 @@ def prefetch_rows(loops: Loops, target: Target) -> None:
 
 def prefetch_streams(loops: Loops, target: Target) -> None:
     """What one reduce alone reads, once, if the second cache would not keep much of it: where numbers need not be
-    widened, or lie in rows far apart of which some are read at a time.
+    widened, or lie in rows far apart of which some are read at a time. And what a product reads down its columns.
     """
     readers: dict[UOp, set[str]] = {}       # of each input: what reads it, in one word; "" if that is something else
-    for u in [u for u in nest.order(loops.root) if nest.is_closer(u)]:
+    for u in [u for u in nest.order(loops.root) if nest.is_closer(u) and parts(u)[1]]:
         _, ranges, _ = parts(u)
         carried = u.op is Ops.END and any(r.arg.name in loops.serial for r in ranges)
         reduced = ranges[-1].arg.name.split(".")[0].rstrip("'") if u.op is Ops.REDUCE else ""
         each = {r for r in {*nest.free(u), *ranges} if r.arg.kind == "loop"}
         for x in nest.reads(u) if u.op is Ops.REDUCE else _loads_in(u):
-            size = x.dtype.itemsize
+            size, step = x.dtype.itemsize, stride(x, ranges[-1])
             once = each <= nest.free(x) and prod([extent(r) for r in nest.free(x)]) * size >= target.l2 // 4 and \
-                0 < stride(x, ranges[-1]) * size <= AHEAD
+                0 < step * size <= STREAM
             word = "carried" if carried else reduced if size >= NARROW else ""
+            if reduced and FAR_ROW <= step * size < FAR and not nest.lanes(x) and extent(ranges[-1]) >= LEAST_ROWS:
+                if not any(0 < stride(x, r) * size <= LINE for r in each - set(ranges)):
+                    continue        # the rest of the rows
+                once, word = True, "columns"
             readers.setdefault(x.src[0], set()).add(word if once else "")
     stored = {s.src[0] for s in nest.order(loops.root) if s.op is Ops.STORE}
     for memory, words in readers.items():
         if memory.op is Ops.PARAM and memory not in stored and len(words) == 1 and words != {""}:
-            attempt(loops, Ahead(memory.arg.slot), target)
+            attempt(loops, Ahead(memory.arg.slot, COLUMN if words == {"columns"} else STREAM), target)

@@ -321,6 +321,7 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
     if any(rows in x.moved_by for x in operands):
         return not must
     width = _panel(view, down, o, target)
+    columns = extent(o) if view.level else width
     moved = frozenset().union(*(x.moved_by for x in operands))
     along = o.arg.name
     if view.level:  # inside of a fill: at the outer loops on which the operands depend
@@ -331,22 +332,26 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
         front = [r.arg.name for r in view.ranges if r in moved and r is not o]
         rest = [r.arg.name for r in view.ranges if r not in moved and r is not o]
         level = tuple(front)
-        if extent(o) > width:
-            if not attempt(loops, Split(along, width), target):
+        rows_turned = all(_turn_rows(loops, view, d, rows, o, tuple(front), target) for d in down)
+        block, name = 0 if rows_turned else _block(view, down, o, target), parts(down[0])[1][0].arg.name
+        columns = _side_by_side(block, width, extent(o), target) if block and _is_strided(down[0], o) else width
+        if extent(o) > columns:
+            if not attempt(loops, Split(along, columns), target):
                 return not must
             level, along = (*front, along + ".0"), along + ".1"
         attempt(loops, Order((*level, *rest, along)), target)
-        rows_turned = all(_turn_rows(loops, view, d, rows, o, tuple(front), target) for d in down)
-        block, name = 0 if rows_turned else _block(view, down, o, target), parts(down[0])[1][0].arg.name
         if block and rest and attempt(loops, Split(name, block), target) and \
                 attempt(loops, Carry(name + ".0", rest[0]), target):
             level += (name + ".0",)
     packed = True
     for x in operands:
         layout: tuple[tuple[int, int, int], ...] = (*((a, 1, 0) for a in x.reduced), (x.inner, 1, 0))
-        if view.level and extent(o) > width:
+        if min(columns, extent(o)) > width:     # one panel behind the other
             layout = ((x.inner, width, 0), *((a, 1, 0) for a in x.reduced), (x.inner, 1, width))
-        done = attempt(loops, Place(f"p{x.slot}", level, layout, along=along), target)
+        place = Place(f"p{x.slot}", level, layout, along=along)
+        done = attempt(loops, place, target)
+        if columns > width and not view.level and done:
+            attempt(loops, Split(f"{place.label}_{x.inner}", width), target)
         packed = packed and (done or x not in needed)
     if not view.level:
         _pad_windows(loops, down, (*level, *rest), target)
@@ -421,13 +426,26 @@ def _block(view: NestView, down: list[UOp], o: UOp, target: Target) -> int:
     ranges = parts(down[0])[1]
     if any(r.src[1].op is not Ops.CONST for r in ranges):
         return 0
-    strided = any(o not in nest.free(u) and abs(stride(u, ranges[-1])) > 1 for u in loads_of(down[0]))
-    most = STRIDED_DEPTH if strided else target.l2 // 2 // (_widest(target) * 4)
+    most = STRIDED_DEPTH if _is_strided(down[0], o) else target.l2 // 2 // (_widest(target) * 4)
     depth, outer = _depth(down[0]), extent(ranges[0])
     inner = depth // max(1, outer)
     if depth <= most * 3 // 2:
         return 0
     return next((b for b in range(most // inner, most // inner // 3, -1) if outer % b == 0), 0) if most >= inner else 1
+
+
+def _is_strided(d: UOp, o: UOp) -> bool:
+    """Whether the rows of a sum are columns in memory: an element of each line that is loaded."""
+    return any(o not in nest.free(u) and abs(stride(u, parts(d)[1][-1])) > 1 for u in loads_of(d))
+
+
+def _side_by_side(block: int, width: int, length: int, target: Target) -> int:
+    """Columns whose panels are packed at once, so that a tile of strided rows is used for each of them while it is in
+    a cache: as many whole panels as a quarter of the second cache holds, about equally many for each thread.
+    """
+    share = -(-length // width // target.cores)
+    times = -(-share // max(1, target.l2 // 4 // (4 * block * width)))
+    return width * max(1, -(-share // max(1, times)))
 
 
 def _widest(target: Target) -> int:
@@ -530,9 +548,10 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
     name = o.arg.name
     split = f"{name}.1"
     if nest.ranges_named(loops.root, split) and not nest.ranges_named(loops.root, name):
-        inner, length = split, _panel(view, down, o, target)      # cut into panels already
-        if extent(o) % length:
-            attempt(loops, Peel(f"{name}.0", at=extent(o) // length), target)
+        inner, length = split, _panel(view, down, o, target)      # cut into panels already, or into several together
+        columns = extent(nest.ranges_named(loops.root, split)[0])
+        if extent(o) % columns:
+            attempt(loops, Peel(f"{name}.0", at=extent(o) // columns), target)
     else:
         inner, length = name, extent(o)
     rows = row_range(view, down, o) if down else None
@@ -556,7 +575,7 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
         others = [r for r in view.ranges if r not in (o, rows) and extent(r) >= target.cores]
         alone = not view.level and inner == name and not others
         row_names = _split_rows(loops, rows.arg.name, extent(rows), height, alone, target)
-    if inner == split and length == lanes * vectors:
+    if inner == split and length == lanes * vectors == extent(found[0]):
         _into_lanes(loops, inner, length, lanes, target, row_names)
         return
     _split_into_lanes(loops, found[0], lanes, vectors, target, row_names)

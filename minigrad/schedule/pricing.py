@@ -162,9 +162,9 @@ class Pricer:
             return False
         first, count = len(nest.sizes), len(node.arg.axes)      # the numbers that `leaves` makes up for its own ranges
         own = ((1 << count) - 1) << first
-        leaves = [where for _, where in self.leaves(node, index, nest)]
+        leaves = [where for _, where in self.leaves(node, index, nest, own)]
         if any(where.ranges >> first + count for where in leaves):
-            return False    # there are reduces inside of it
+            return False    # there are reduces inside of it, for each of its outputs
         summed = [where for where in leaves if where.ranges & own]
         return len(summed) > 1 and not any(where.axis_ranges[-1] & own for where in summed)
 
@@ -303,8 +303,10 @@ class Pricer:
                                            costs.shared_byte if at_once > costs.l2 else costs.cached_byte / 8)
         return total
 
-    def leaves(self, node: UOp, index: Index, nest: Nest) -> list[tuple[UOp, Index]]:
-        """What computing the value at an index reads from memory: a bounded walk, with made-up ranges for reduces."""
+    def leaves(self, node: UOp, index: Index, nest: Nest, own: int = 0) -> list[tuple[UOp, Index]]:
+        """What computing the value at an index reads from memory: a bounded walk, with made-up ranges for reduces. Not
+        what reduces read that depend on ranges of `own` alone: they are done once, whatever reads them.
+        """
         found: list[tuple[UOp, Index]] = []
         stack, seen = [(node, index)], set[tuple[UOp, Index]]()
         number = len(nest.sizes)
@@ -320,6 +322,8 @@ class Pricer:
                 below = self.graph.source(at.src[0])
                 stack.append((below, self.indices.through(where, at.arg, self.graph.shapes[below])))
             elif at.op is Ops.REDUCE:
+                if at is not node and where.ranges & own and not where.ranges & ~own:
+                    continue
                 axes = list(where.axes)
                 for axis in at.arg.axes:
                     axes[axis] = whole(number, self.graph.shapes[self.graph.source(at.src[0])][axis])

@@ -47,14 +47,15 @@ class Candidate:
     def key(self) -> tuple[object, ...]:
         """Equal for equal kernels: nests are interned."""
         loops = self.loops
-        return loops.root, loops.thread, tuple(sorted(loops.dimensions.items())), loops.ahead
+        return loops.root, loops.thread, tuple(sorted(loops.dimensions.items())), tuple(sorted(loops.ahead.items()))
 
 
 def replay(start: Candidate, opts: Sequence[Opt], target: Target) -> Candidate | None:
     """`opts` from the nest of the start, those left out that do not fit; None where one breaks or the nest explodes."""
     done, stages = list(start.opts), list(start.stages)
     for opt in opts:
-        loops = replace(stages[-1], opts=[*stages[-1].opts], dimensions={**stages[-1].dimensions})
+        loops = replace(stages[-1], opts=[*stages[-1].opts], dimensions={**stages[-1].dimensions},
+                        ahead={**stages[-1].ahead})
         try:
             if opt.check(loops, target) is not None:
                 continue
