@@ -6,7 +6,8 @@
 // Whole words are replaced: T, I, U (the type, and the signed and unsigned integers as wide), D (as many doubles), H (as
 // many unsigned shorts), M (as many ints: a mask), TU (T at any address), REAL, INT (one lane), LANES, BITS (of a lane).
 // A call of another template gets that function's full name; `$NAME` is a constant of the precision; a plain 1.0 gets an
-// `f` in single precision; `@polynomial p z NAME` becomes Horner's rule, `p = NAME[0] + NAME[1] z + ...`.
+// `f` in single precision; `@polynomial p z NAME` becomes Horner's rule, `p = NAME[0] + NAME[1] z + ...`; `@pieces p x NAME`
+// becomes that of the piece in which each x lies, with coefficients looked up.
 
 // ---- bits, selections and conversions
 
@@ -103,7 +104,50 @@ T exp2(T x) {
     return scale(p * r + 1.0, n);
 }
 
-//! tanh
+// The lanes of v whose numbers are the last bits of the index.
+//! permute vector
+T permute(T v, U index) {
+#ifdef __clang__
+    return __builtin_shufflevector(v, index);
+#else
+    return __builtin_shuffle(v, (I)index);
+#endif
+}
+
+// One of sixteen numbers, by the last bits of the index.
+//! lookup scalar
+T lookup(const REAL *table, U index) { return table[index & 15u]; }
+
+//! lookup vector
+T lookup(const REAL *table, U index) {
+    T r;
+    for (int lane = 0; lane < LANES; lane++) r[lane] = table[index[lane] & 15u];
+    return r;
+}
+
+//! lookup f32x8
+T lookup(const REAL *table, U index) {
+    return select((index & 8u) != 0, permute(*(const T *)(table + 8), index), permute(*(const T *)table, index));
+}
+
+//! lookup f32x16
+T lookup(const REAL *table, U index) {
+#if defined(__clang__) && defined(__AVX512F__)
+    return __builtin_ia32_permvarsf512(*(const T *)table, (I)index);  // without an instruction to mask the index
+#else
+    return permute(*(const T *)table, index);
+#endif
+}
+
+//! tanh f32
+T tanh(T x) {
+    T a = abs(x);
+    a = select(a > $TANH_ONE, splat($TANH_ONE), a);
+    @pieces y a TANH
+    return from_bits(bits(y) | (bits(x) & $SIGN_MASK));
+}
+
+//! tanh f64
 T tanh(T x) {
     T a = abs(x), z = a * a;
     @polynomial p z TANH
@@ -113,7 +157,16 @@ T tanh(T x) {
     return from_bits(bits(y) | (bits(x) & $SIGN_MASK));
 }
 
-//! erf
+//! erf f32
+T erf(T x) {
+    T a = abs(x);
+    a = select(a > $ERF_ONE, splat($ERF_ONE), a);
+    @pieces p a ERF
+    T y = select(a < $ERF_SLOPE_END, a, splat($ERF_SLOPE_END)) + p;
+    return from_bits(bits(y) | (bits(x) & $SIGN_MASK));
+}
+
+//! erf f64
 T erf(T x) {
     T a = abs(x);
     a = select(a > $ERF_ONE, splat($ERF_ONE), a);  // from there on it is 1

@@ -29,7 +29,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from .mathlib_numbers import COEFFICIENTS, CONSTANTS, SHARED_CONSTANTS
+from .mathlib_numbers import COEFFICIENTS, CONSTANTS, PIECES, SHARED_CONSTANTS
 
 # Functions of the renderer's ops, and conversions between float32 and 16-bit floats held as unsigned shorts.
 FUNCTIONS = ("exp", "exp2", "log", "log2", "sin", "cos", "tanh", "erf")
@@ -116,7 +116,7 @@ def texts_of(function: str, type_name: str) -> tuple[str, ...]:
     variants = TEMPLATES.get(function)
     if variants is None:
         raise ValueError(f"math_source: unknown function {function!r}; known: {', '.join(FUNCTIONS + CONVERSIONS)}")
-    choices = (scalar, "vector", "") if lanes > 1 else (scalar, KINDS[scalar[0]], "scalar", "")
+    choices = (type_name, scalar, "vector", "") if lanes > 1 else (scalar, KINDS[scalar[0]], "scalar", "")
     template = next((variants[choice] for choice in choices if choice in variants), None)
     if template is None and lanes > 1:
         one = texts_of(function, scalar)
@@ -150,6 +150,7 @@ def _expand(text: str, constants: Mapping[str, str], scalar: str, type_name: str
     text = re.sub(r"^(?=[TDUHI] |int |void )", "MG_INLINE ", text, count=1, flags=re.MULTILINE)
     text = re.sub(r"^( +)@polynomial (\w+) (\w+) (\w+)$", lambda line: _horner(line, scalar), text,
                   flags=re.MULTILINE)
+    text = re.sub(r"^( +)@pieces (\w+) (\w+) (\w+)$", _pieces, text, flags=re.MULTILINE)
     own = CONSTANTS.get(scalar, {}) | _instructions(type_name)
     text = re.sub(r"\$(\w+)", lambda name: own.get(name[1], name[0]), text)
     if scalar == "f32":
@@ -166,12 +167,28 @@ def _expand(text: str, constants: Mapping[str, str], scalar: str, type_name: str
 def _horner(line: re.Match[str], precision: str) -> str:
     """`@polynomial p z NAME` -> T p = z * c3 + c2; p = p * z + c1; p = p * z + c0;  at most three steps a line."""
     indent, result, variable, name = line.groups()
-    *rest, last = (f"{value:.9g}" if precision == "f32" else repr(value) for value in COEFFICIENTS[precision][name])
-    literals = [text if "." in text else text.replace("e", ".0e") if "e" in text else text + ".0"
-                for text in (*rest, last)]
+    literals = [_literal(value, precision) for value in COEFFICIENTS[precision][name]]
     steps = [f"T {result} = {variable} * {literals[-1]} + {literals[-2]};"]
     steps += [f"{result} = {result} * {variable} + {literal};" for literal in reversed(literals[:-2])]
     return "\n".join(indent + "  ".join(steps[at:at + 3]) for at in range(0, len(steps), 3)).replace("+ -", "- ")
+
+
+def _literal(value: float, precision: str) -> str:
+    text = f"{value:.9g}" if precision == "f32" else repr(value)
+    return text if "." in text else text.replace("e", ".0e") if "e" in text else text + ".0"
+
+
+def _pieces(line: re.Match[str]) -> str:
+    """`@pieces p x NAME` -> which piece each x lies in, how far from its middle, and Horner's rule with coefficients
+    that are looked up."""
+    indent, result, variable, name = line.groups()
+    width, powers = PIECES[name]
+    steps = [f"{result} = {result} * rest + lookup(table[{power}], piece);" for power in range(len(powers) - 2, -1, -1)]
+    return "\n".join(indent + text for text in (
+        f"static const REAL table[{len(powers)}][{len(powers[0])}] __attribute__((aligned(64))) = {{",
+        *(f"    {{{', '.join(_literal(value, 'f32') for value in row)}}}," for row in powers), "};",
+        f"T nearest = {variable} * {1 / width!r} + $ROUND, rest = {variable} - (nearest - $ROUND) * {width!r};",
+        "U piece = bits(nearest);", f"T {result} = lookup(table[{len(powers) - 1}], piece);", *steps))
 
 
 def _instructions(type_name: str) -> dict[str, str]:

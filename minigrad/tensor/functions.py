@@ -226,11 +226,12 @@ class Functions(Elementwise):
 
     def gelu(self, approximate: str = "none") -> Self:
         """x * P(X <= x) for a normal X; approximate="tanh" is the approximation of the paper."""
+        half, scale = 0.5 * self, math.sqrt(2 / math.pi)
         if approximate == "tanh":
-            return 0.5 * self * (1 + ((self + 0.044715 * self * self * self) * math.sqrt(2 / math.pi)).tanh())
+            return half + half * (self * (scale + scale * 0.044715 * (self * self))).tanh()
         if approximate != "none":
             raise ValueError(f"gelu: approximate {approximate!r} is none of 'none', 'tanh'")
-        return 0.5 * self * (1 + (self * math.sqrt(0.5)).erf())
+        return half + half * (self * math.sqrt(0.5)).erf()
 
     def quick_gelu(self) -> Self:
         """x * sigmoid(1.702 x)."""

@@ -34,36 +34,40 @@ MG_INLINE f32x16 mg_abs_f32x16(f32x16 x) { return mg_from_bits_f32x16(mg_bits_f3
 #endif
 MG_INLINE f32x16 mg_select_f32x16(i32x16 mask, f32x16 yes, f32x16 no) { return MG_SELECT(mask, yes, no); }
 MG_INLINE f32x16 mg_splat_f32x16(float x) { return (f32x16){0} + x; }
-// p * 2^n for a whole n, rounded once; too large is infinite, too small is denormal or 0.
-MG_INLINE f32x16 mg_scale_f32x16(f32x16 p, f32x16 n) {
-#ifdef __AVX512F__
-    return __builtin_ia32_scalefps512_mask(p, n, p, -1, 4);
+MG_INLINE f32x16 mg_permute_f32x16(f32x16 v, u32x16 index) {
+#ifdef __clang__
+    return __builtin_shufflevector(v, index);
 #else
-    i32x16 exponent = (i32x16)(mg_bits_f32x16(n + 12582912.0f) - 0x4b400000u);
-    i32x16 half = exponent >> 1;  // 2^n in two factors, since n may lie outside the exponents of normal numbers
-    f32x16 first = mg_from_bits_f32x16((u32x16)(half + 127) << 23), rest = mg_from_bits_f32x16((u32x16)(exponent - half + 127) << 23);
-    return p * first * rest;
+    return __builtin_shuffle(v, (i32x16)index);
 #endif
 }
-MG_INLINE f32x16 mg_exp_f32x16(f32x16 x) {
-    x = mg_select_f32x16(x < -104.0f, mg_splat_f32x16(-104.0f), x);
-    x = mg_select_f32x16(x > 89.0f, mg_splat_f32x16(89.0f), x);
-    f32x16 n = (x * 1.44269502f + 12582912.0f) - 12582912.0f;  // e^x = 2^n e^r, |r| <= ln(2)/2
-    f32x16 r = x - n * 0.693145751953125f;
-    r = r - n * 1.42860677e-06f;
-    f32x16 p = r * 0.00138470531f + 0.00836999156f;  p = p * r + 0.041668009f;  p = p * r + 0.166665092f;
-    p = p * r + 0.49999994f;
-    return mg_scale_f32x16(p * (r * r) + r + 1.0f, n);
+MG_INLINE f32x16 mg_lookup_f32x16(const float *table, u32x16 index) {
+#if defined(__clang__) && defined(__AVX512F__)
+    return __builtin_ia32_permvarsf512(*(const f32x16 *)table, (i32x16)index);  // without an instruction to mask the index
+#else
+    return mg_permute_f32x16(*(const f32x16 *)table, index);
+#endif
 }
 MG_INLINE f32x16 mg_erf_f32x16(f32x16 x) {
     f32x16 a = mg_abs_f32x16(x);
-    a = mg_select_f32x16(a > 4.0f, mg_splat_f32x16(4.0f), a);  // from there on it is 1
-    f32x16 z = a * a, u = a - 2.0f;
-    f32x16 p = z * 7.80690389e-05f - 0.00079978531f;  p = p * z + 0.0051871622f;  p = p * z - 0.0268533472f;
-    p = p * z + 0.112835787f;  p = p * z - 0.37612626f;  p = p * z + 0.128379166f;
-    f32x16 q = u * -0.000186378093f + 0.000711111585f;  q = q * u - 0.00354422885f;  q = q * u + 0.0164879039f;
-    q = q * u + 0.9237535f;  q = q * u + 4.41815948f;  q = q * u + 5.36494112f;
-    f32x16 y = mg_select_f32x16(a < 1.0f, a + a * p, 1.0f - mg_exp_f32x16(-q));
+    a = mg_select_f32x16(a > 3.99f, mg_splat_f32x16(3.99f), a);
+    static const float table[6][16] __attribute__((aligned(64))) = {
+        {0.0f, 0.155685186f, 0.405216783f, 0.597053587f, 0.726365566f, 0.802791834f, 0.842395842f, 0.86038965f, 0.867557526f, 0.870060861f, 0.870827436f, 0.871033192f, 0.871081591f, 0.871091604f, 0.871093392f, 0.87109369f},
+        {0.128379166f, 1.05581713f, 0.8649472f, 0.620379865f, 0.389576763f, 0.214188263f, 0.103101633f, 0.0434512869f, 0.0160327144f, 0.00517939031f, 0.00146493269f, 0.000362763647f, 7.86498349e-05f, 1.49292955e-05f, 2.48112428e-06f, 3.61015452e-07f},
+        {3.22238208e-07f, -0.272200465f, -0.445982307f, -0.479821205f, -0.401754797f, -0.276108116f, -0.15948683f, -0.0784134492f, -0.0330733359f, -0.0120123299f, -0.00378138828f, -0.00102887652f, -0.000236394932f, -4.83938529e-05f, -2.73225396e-06f, 2.0603286e-06f},
+        {-0.376143485f, -0.305174947f, -0.135026112f, 0.040610902f, 0.146344781f, 0.165879518f, 0.130103484f, 0.0798620656f, 0.0401238203f, 0.0168636851f, 0.00600284617f, 0.00182400818f, 0.000475566194f, 0.000106795967f, 2.07132525e-05f, 3.47692253e-06f},
+        {0.000309296564f, 0.129254714f, 0.18232289f, 0.143635109f, 0.0588114224f, -0.0141859502f, -0.0470879264f, -0.0459433272f, -0.0300869625f, -0.0158760175f, -0.00630042469f, -0.00226022839f, -0.000997159514f, -0.000244286057f, -0.000334768993f, -0.000172834727f},
+        {0.110877432f, 0.0791075155f, 0.00368305994f, -0.056206312f, -0.0677298829f, -0.0420612954f, -0.00983458944f, 0.00901588053f, 0.0129459454f, 0.00937289745f, 0.00490097469f, 0.00201270962f, 0.000675952237f, 0.000188878199f, 4.44608086e-05f, 8.88882278e-06f},
+    };
+    f32x16 nearest = a * 3.878787878787879f + 12582912.0f, rest = a - (nearest - 12582912.0f) * 0.2578125f;
+    u32x16 piece = mg_bits_f32x16(nearest);
+    f32x16 p = mg_lookup_f32x16(table[5], piece);
+    p = p * rest + mg_lookup_f32x16(table[4], piece);
+    p = p * rest + mg_lookup_f32x16(table[3], piece);
+    p = p * rest + mg_lookup_f32x16(table[2], piece);
+    p = p * rest + mg_lookup_f32x16(table[1], piece);
+    p = p * rest + mg_lookup_f32x16(table[0], piece);
+    f32x16 y = mg_select_f32x16(a < 0.12890625f, a, mg_splat_f32x16(0.12890625f)) + p;
     return mg_from_bits_f32x16(mg_bits_f32x16(y) | (mg_bits_f32x16(x) & 0x80000000u));
 }
 void matmul_32_64_256(void *const *buffers, const long *variables, long lo, long hi, char *workspace) {

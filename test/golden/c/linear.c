@@ -52,32 +52,27 @@ MG_INLINE unsigned mg_bits_f32(float x) { return ((union { float x; unsigned bit
 MG_INLINE float mg_abs_f32(float x) { return mg_from_bits_f32(mg_bits_f32(x) & 0x7fffffffu); }
 MG_INLINE float mg_select_f32(int mask, float yes, float no) { return mask ? yes : no; }
 MG_INLINE float mg_splat_f32(float x) { return x; }
-// p * 2^n for a whole n, rounded once; too large is infinite, too small is denormal or 0.
-MG_INLINE float mg_scale_f32(float p, float n) {
-    int exponent = (int)(mg_bits_f32(n + 12582912.0f) - 0x4b400000u);
-    int half = exponent >> 1;  // 2^n in two factors, since n may lie outside the exponents of normal numbers
-    float first = mg_from_bits_f32((unsigned)(half + 127) << 23), rest = mg_from_bits_f32((unsigned)(exponent - half + 127) << 23);
-    return p * first * rest;
-}
-MG_INLINE float mg_exp_f32(float x) {
-    x = mg_select_f32(x < -104.0f, mg_splat_f32(-104.0f), x);
-    x = mg_select_f32(x > 89.0f, mg_splat_f32(89.0f), x);
-    float n = (x * 1.44269502f + 12582912.0f) - 12582912.0f;  // e^x = 2^n e^r, |r| <= ln(2)/2
-    float r = x - n * 0.693145751953125f;
-    r = r - n * 1.42860677e-06f;
-    float p = r * 0.00138470531f + 0.00836999156f;  p = p * r + 0.041668009f;  p = p * r + 0.166665092f;
-    p = p * r + 0.49999994f;
-    return mg_scale_f32(p * (r * r) + r + 1.0f, n);
-}
+MG_INLINE float mg_lookup_f32(const float *table, unsigned index) { return table[index & 15u]; }
 MG_INLINE float mg_erf_f32(float x) {
     float a = mg_abs_f32(x);
-    a = mg_select_f32(a > 4.0f, mg_splat_f32(4.0f), a);  // from there on it is 1
-    float z = a * a, u = a - 2.0f;
-    float p = z * 7.80690389e-05f - 0.00079978531f;  p = p * z + 0.0051871622f;  p = p * z - 0.0268533472f;
-    p = p * z + 0.112835787f;  p = p * z - 0.37612626f;  p = p * z + 0.128379166f;
-    float q = u * -0.000186378093f + 0.000711111585f;  q = q * u - 0.00354422885f;  q = q * u + 0.0164879039f;
-    q = q * u + 0.9237535f;  q = q * u + 4.41815948f;  q = q * u + 5.36494112f;
-    float y = mg_select_f32(a < 1.0f, a + a * p, 1.0f - mg_exp_f32(-q));
+    a = mg_select_f32(a > 3.99f, mg_splat_f32(3.99f), a);
+    static const float table[6][16] __attribute__((aligned(64))) = {
+        {0.0f, 0.155685186f, 0.405216783f, 0.597053587f, 0.726365566f, 0.802791834f, 0.842395842f, 0.86038965f, 0.867557526f, 0.870060861f, 0.870827436f, 0.871033192f, 0.871081591f, 0.871091604f, 0.871093392f, 0.87109369f},
+        {0.128379166f, 1.05581713f, 0.8649472f, 0.620379865f, 0.389576763f, 0.214188263f, 0.103101633f, 0.0434512869f, 0.0160327144f, 0.00517939031f, 0.00146493269f, 0.000362763647f, 7.86498349e-05f, 1.49292955e-05f, 2.48112428e-06f, 3.61015452e-07f},
+        {3.22238208e-07f, -0.272200465f, -0.445982307f, -0.479821205f, -0.401754797f, -0.276108116f, -0.15948683f, -0.0784134492f, -0.0330733359f, -0.0120123299f, -0.00378138828f, -0.00102887652f, -0.000236394932f, -4.83938529e-05f, -2.73225396e-06f, 2.0603286e-06f},
+        {-0.376143485f, -0.305174947f, -0.135026112f, 0.040610902f, 0.146344781f, 0.165879518f, 0.130103484f, 0.0798620656f, 0.0401238203f, 0.0168636851f, 0.00600284617f, 0.00182400818f, 0.000475566194f, 0.000106795967f, 2.07132525e-05f, 3.47692253e-06f},
+        {0.000309296564f, 0.129254714f, 0.18232289f, 0.143635109f, 0.0588114224f, -0.0141859502f, -0.0470879264f, -0.0459433272f, -0.0300869625f, -0.0158760175f, -0.00630042469f, -0.00226022839f, -0.000997159514f, -0.000244286057f, -0.000334768993f, -0.000172834727f},
+        {0.110877432f, 0.0791075155f, 0.00368305994f, -0.056206312f, -0.0677298829f, -0.0420612954f, -0.00983458944f, 0.00901588053f, 0.0129459454f, 0.00937289745f, 0.00490097469f, 0.00201270962f, 0.000675952237f, 0.000188878199f, 4.44608086e-05f, 8.88882278e-06f},
+    };
+    float nearest = a * 3.878787878787879f + 12582912.0f, rest = a - (nearest - 12582912.0f) * 0.2578125f;
+    unsigned piece = mg_bits_f32(nearest);
+    float p = mg_lookup_f32(table[5], piece);
+    p = p * rest + mg_lookup_f32(table[4], piece);
+    p = p * rest + mg_lookup_f32(table[3], piece);
+    p = p * rest + mg_lookup_f32(table[2], piece);
+    p = p * rest + mg_lookup_f32(table[1], piece);
+    p = p * rest + mg_lookup_f32(table[0], piece);
+    float y = mg_select_f32(a < 0.12890625f, a, mg_splat_f32(0.12890625f)) + p;
     return mg_from_bits_f32(mg_bits_f32(y) | (mg_bits_f32(x) & 0x80000000u));
 }
 void matmul_6_10_24(void *const *buffers, const long *variables, long lo, long hi, char *workspace) {
