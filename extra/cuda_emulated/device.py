@@ -29,7 +29,7 @@ from minigrad.renderer.base import ProgramSpec
 from minigrad.renderer.cuda import join_kernels, render
 from minigrad.runtime.compiler import Compiler, find_compiler
 from minigrad.runtime.device import Buffer, Program
-from minigrad.runtime.elf import LoadedObject, Object, load_elf
+from minigrad.runtime.elf import Image, LoadedObject, load_elf
 from minigrad.runtime.gpu import GPUDevice, Grid
 from minigrad.runtime.locks import fork_safe_lock
 from minigrad.runtime.memory import Allocator
@@ -126,7 +126,7 @@ def load_kernels(text: str, symbols: Sequence[str]) -> Code:
     mark = "extern \"C\" { __shared__ char emulated_mark = 1; void *emulated_shared() { return &emulated_mark; } }"
     data = build("\n".join([(FOLDER / "kernel.h").read_text(), mark, text, *callers]), compilers()[1])
     loaded = load_elf(data, machine().functions.get)
-    symbols = Object(data).symbols
+    symbols = Image(data).symbols
     marks = [symbol for symbol in symbols if "emulated_mark" in symbol.name]
     found = [symbol for symbol in symbols if symbol.section == marks[0].section]
     arrays = tuple((s.value, s.value + s.size, s.name.rpartition("E")[2].lstrip("0123456789")) for s in found)
