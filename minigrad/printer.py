@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from .dtype import DType, dtypes
-from .uops import Ops, UOp, toposort
+from .uops import Ops, UOp, sint, toposort
 
 INLINE_WIDTH = 80  # an expression longer than this gets a line of its own
 # infix operators of index expressions and how tightly they bind
@@ -111,11 +111,21 @@ def format_arg(node: UOp, names: dict[UOp, str], objects: dict[int, str]) -> str
 
 def describe_arg(node: UOp) -> str:
     """A node's argument alone, with the symbolic integers in it as expressions."""
+    return _constant(node) if node.op is Ops.CONST else format_arg(node, expressions(*arg_uops(node.arg)), {})
+
+
+def integer(value: sint) -> str:
+    """A size or an index as an expression: `pos*8 + 8`."""
+    return str(value) if isinstance(value, int) else expressions(value)[value]
+
+
+def expressions(*roots: UOp) -> dict[UOp, str]:
+    """Texts of integers and of all that is in them; what has no operator is written as a function."""
     names: dict[UOp, str] = {}
     binding: dict[UOp, int] = {}
-    for part in walk(*arg_uops(node.arg)):
-        names[part] = _inline(part, names, binding) or part.op.name
-    return _constant(node) if node.op is Ops.CONST else format_arg(node, names, {})
+    for node in walk(*roots):
+        names[node] = _inline(node, names, binding) or f"{node.op.name}({', '.join([names[s] for s in node.src])})"
+    return names
 
 
 def _constant(node: UOp) -> str:

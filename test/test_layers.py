@@ -20,9 +20,9 @@ HOUSE = [
     ["minigrad.renderer"],
     ["minigrad.codegen"],
     ["minigrad.schedule"],
-    ["minigrad.spec", "minigrad.printer"],
+    ["minigrad.spec"],
     ["minigrad.shape"],
-    ["minigrad.uops"],
+    ["minigrad.printer", "minigrad.uops"],
     ["minigrad.target", "minigrad.dtype", "minigrad.helpers", "minigrad.progress"],
 ]
 # Standard modules that take longer to import than a small program takes to run, or that only one path needs.

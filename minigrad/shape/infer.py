@@ -12,42 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..uops import Ops, UOp, sint, toposort
+from ..printer import integer
+from ..uops import sint
 from ..uops.symbolic import sprod
 from .view import entry
 
 Shape = tuple[sint, ...]
 
 
-def show_sint(value: sint) -> str:
-    """An integer for an error message: `8*pos + 8`."""
-    if not isinstance(value, UOp):
-        return str(value)
-    text: dict[UOp, str] = {}
-    for node in toposort(value):
-        sources = [text[source] for source in node.src]
-        if node.op is Ops.CONST:
-            text[node] = str(node.arg)
-        elif node.op in (Ops.VARIABLE, Ops.RANGE):
-            text[node] = str(node.arg.name)
-        elif node.op is Ops.BIND:
-            text[node] = sources[0]
-        elif node.op is Ops.ADD:
-            text[node] = " + ".join(sources).replace("+ -", "- ")
-        elif node.op in SYMBOLS:
-            sources = [f"({s})" if source.op is Ops.ADD else s for s, source in zip(sources, node.src)]
-            text[node] = SYMBOLS[node.op].join(reversed(sources) if node.op is Ops.MUL else sources)
-        else:
-            text[node] = f"{node.op.name.lower()}({', '.join(sources)})"
-    return text[value]
-
-
-SYMBOLS = {Ops.MUL: "*", Ops.IDIV: "//", Ops.MOD: "%"}
-
-
 def show_shape(shape: Iterable[sint]) -> str:
     """A shape for an error message: `(2, pos + 1)`."""
-    sizes = [show_sint(size) for size in shape]
+    sizes = [integer(size) for size in shape]
     return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
 
 
@@ -66,7 +41,7 @@ def broadcast_shapes(*shapes: Shape, op: str = "broadcast") -> Shape:
                 continue
             if result[axis] != 1:
                 raise ValueError(f"{op}: shapes {' and '.join(map(show_shape, shapes))} do not broadcast: "
-                                 f"axis {axis - ndim} has sizes {show_sint(result[axis])} and {show_sint(size)}")
+                                 f"axis {axis - ndim} has sizes {integer(result[axis])} and {integer(size)}")
             result[axis] = size
     return tuple(result)
 
@@ -76,5 +51,5 @@ def infer_reshape(shape: Shape, target: Sequence[sint]) -> Shape:
     total, known = sprod(shape), sprod(size for size in target if size != -1)
     if target.count(-1) != 1 or known == 0 or entry(total % known) != 0:
         raise ValueError(f"reshape: cannot infer -1 in {show_shape(target)} from shape {show_shape(shape)}: "
-                         f"{show_sint(total)} elements for {show_sint(known)}")
+                         f"{integer(total)} elements for {integer(known)}")
     return tuple([entry(total // known) if size == -1 else size for size in target])

@@ -21,10 +21,11 @@ from operator import and_
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
+from ..printer import integer
 from ..uops import Ops, UOp, sint, toposort
 from ..uops.symbolic import lt, sprod, substitute
 from ..uops.uop import index_const
-from .infer import show_shape, show_sint
+from .infer import show_shape
 from .view import MEMO_SIZE, Interval, View, decompose, entry, merge, suffix_products
 
 T = TypeVar("T")
@@ -119,7 +120,7 @@ class ShapeTracker:
                              f"shape {show_shape(old)} has {len(old)}")
         for axis, (before, after) in enumerate(zip(old, shape)):
             if before != after and before != 1:
-                raise ValueError(f"expand: axis {axis} of shape {show_shape(old)} cannot become {show_sint(after)}")
+                raise ValueError(f"expand: axis {axis} of shape {show_shape(old)} cannot become {integer(after)}")
         return self._on_top(self.views[-1].expand(shape))
 
     @remembered
@@ -129,8 +130,8 @@ class ShapeTracker:
         if self.shape == shape:
             return self
         if (size := sprod(shape)) != self.size:
-            raise ValueError(f"reshape: shape {show_shape(self.shape)} has {show_sint(self.size)} elements, "
-                             f"{show_shape(shape)} has {show_sint(size)}")
+            raise ValueError(f"reshape: shape {show_shape(self.shape)} has {integer(self.size)} elements, "
+                             f"{show_shape(shape)} has {integer(size)}")
         return ShapeTracker((*self.views, View.contiguous(shape)))
 
     @remembered
@@ -140,7 +141,7 @@ class ShapeTracker:
         for axis, ((low, high), size) in enumerate(zip(bounds, self.shape)):
             if lt(low, 0) or lt(high, low) or lt(size, high):
                 raise ValueError(f"shrink: axis {axis} of shape {show_shape(self.shape)} cannot be cut to "
-                                 f"[{show_sint(low)}, {show_sint(high)})")
+                                 f"[{integer(low)}, {integer(high)})")
         return self._on_top(self.views[-1].shrink(bounds))
 
     @remembered
@@ -150,7 +151,7 @@ class ShapeTracker:
         for axis, (before, after) in enumerate(amounts):
             if lt(before, 0) or lt(after, 0):
                 raise ValueError(f"pad: axis {axis} of shape {show_shape(self.shape)} cannot grow by "
-                                 f"({show_sint(before)}, {show_sint(after)})")
+                                 f"({integer(before)}, {integer(after)})")
         return self._on_top(self.views[-1].pad(amounts))
 
     @remembered
