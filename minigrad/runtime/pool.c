@@ -39,11 +39,11 @@ int clock_gettime(int clock, long *time);
 
 enum { SPINS = 6000, ALL_TO_ALL = 4, MASK_WORDS = 16 };
 
-struct entry {                             /* one kernel of a table; pool.py packs it as "PPPiiii" */
+struct entry {                             /* one kernel of a table; pool.py packs it as "PPPiii" */
     kernel *function;
     void **buffers;
-    const int *indices;                    /* of the graph's variables that it takes; null: `first` and those after */
-    int count, first;
+    const int *indices;                    /* of the graph's variables that it takes; null: all, as they stand */
+    int count;
     int extent;                            /* which of the graph's extents is cut among the threads */
     int flags;                             /* MEET, SINGLE */
 };
@@ -120,13 +120,9 @@ static void meet(struct pool *pool, long self, long threads, int number) {
 }
 
 static void run_entry(const struct entry *entry, const long *variables, long lo, long hi, char *workspace) {
-    long gathered[MOST_VARIABLES];
-    const long *values = variables + entry->first;
-    if (entry->indices) {
-        for (int i = 0; i < entry->count; i++) gathered[i] = variables[entry->indices[i]];
-        values = gathered;
-    }
-    entry->function(entry->buffers, values, lo, hi, workspace);
+    long values[MOST_VARIABLES];
+    for (int i = 0; i < entry->count; i++) values[i] = variables[entry->indices[i]];
+    entry->function(entry->buffers, entry->indices ? values : variables, lo, hi, workspace);
 }
 
 /* Run one thread's part of the job. Returns the number of the last meeting, which is not held here. */
@@ -230,7 +226,7 @@ long pool_run(struct pool *pool, const struct entry *entries, long count, const 
 long pool_launch(struct pool *pool, kernel *function, void **buffers, const long *variables, long extent,
                  long threads) {
     if (threads > 1) {
-        struct entry entry = {function, buffers, 0, 0, 0, 0, 0};
+        struct entry entry = {function, buffers, 0, 0, 0, 0};
         return pool_run(pool, &entry, 1, variables, &extent, 0, threads);
     }
     long start = now();

@@ -24,7 +24,8 @@ from minigrad.target import host_target, physical_cpus
 MOST_THREADS = 512
 MOST_VARIABLES = 32                     # that one kernel may take
 MEET, SINGLE = 1, 2                     # flags of an entry: the threads meet before it; one thread runs all of it
-ENTRY = struct.Struct("PPPiiii")        # struct entry of pool.c
+ENTRY = struct.Struct("PPPiii0P")        # struct entry of pool.c
+FLAGS = struct.calcsize("PPPii")        # where in an entry they stand
 ADDRESS = struct.calcsize("P")
 
 _POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
@@ -66,21 +67,15 @@ class Table:
         self.variables = (_LONG * max(1, variables))()
         self.extents = (_LONG * max(1, extents))()
         base = ctypes.addressof(self.pointers)
-        gathered: list[int] = []            # numbers of variables that are not consecutive
-        starts = []
-        for _, _, numbers, _, _, _ in rows:
-            if len(numbers) > MOST_VARIABLES:
-                raise ValueError(f"a kernel takes {len(numbers)} variables; at most {MOST_VARIABLES} are supported")
-            consecutive = all(b == a + 1 for a, b in zip(numbers, numbers[1:]))
-            starts.append(-1 if consecutive else len(gathered))
-            gathered += () if consecutive else numbers
-        self._indices = (_INT * max(1, len(gathered)))(*gathered)
-        indices, width = ctypes.addressof(self._indices), ctypes.sizeof(_INT)
-        self._entries = b"".join(
-            ENTRY.pack(function, base + first * ADDRESS, 0 if start < 0 else indices + start * width, len(numbers),
-                       numbers[0] if numbers and start < 0 else 0, extent, MEET * meet | SINGLE * single)
-            for (function, first, numbers, extent, meet, single), start in zip(rows, starts))
-        self.entries = (ctypes.c_char * max(1, len(self._entries))).from_buffer_copy(self._entries or b"\0")
+        most = max((len(numbers) for _, _, numbers, *_ in rows), default=0)
+        if most > MOST_VARIABLES:
+            raise ValueError(f"a kernel takes {most} variables; at most {MOST_VARIABLES} are supported")
+        self._indices = [(_INT * len(numbers))(*numbers) for _, _, numbers, *_ in rows]
+        entries = b"".join(
+            ENTRY.pack(function, base + first * ADDRESS, ctypes.addressof(indices), len(indices), extent,
+                       MEET * meet | SINGLE * single)
+            for (function, first, _, extent, meet, single), indices in zip(rows, self._indices))
+        self.entries = ctypes.create_string_buffer(entries)
         self.flags = [MEET * meet | SINGLE * single for *_, meet, single in rows]
         self.addresses = (ctypes.addressof(self.entries), ctypes.addressof(self.variables),
                           ctypes.addressof(self.extents))
@@ -88,7 +83,7 @@ class Table:
     def set_meetings(self, meet: Sequence[bool]) -> None:
         """Change before which entries the threads meet."""
         for number, (flags, wanted) in enumerate(zip(self.flags, meet)):
-            struct.pack_into("i", self.entries, (number + 1) * ENTRY.size - 4, flags & ~MEET | MEET * wanted)
+            struct.pack_into("i", self.entries, number * ENTRY.size + FLAGS, flags & ~MEET | MEET * wanted)
 
 
 class Pool:
