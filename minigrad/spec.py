@@ -20,19 +20,8 @@ from .dtype import dtypes
 from .printer import walk
 from .shape.shapetracker import ShapeTracker
 from .shape.view import extremes
-from .uops import (
-    COMPARISON,
-    ELEMENTWISE,
-    SCALARS,
-    TRANSCENDENTAL,
-    Ops,
-    ParamArg,
-    ReduceArg,
-    ScatterArg,
-    UOp,
-    VariableArg,
-    sint,
-)
+from .uops import COMPARISON, ELEMENTWISE, SCALARS, TRANSCENDENTAL, Ops, UOp, sint
+from .uops.ops import ParamArg, ReduceArg, ScatterArg, VariableArg
 from .uops.symbolic import eq, lt, sprod, vmax, vmin
 
 Check = Callable[[UOp], str | None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..dtype import dtypes
+from ..dtype import dtypes, promote
 from ..tensor import Tensor, no_grad
 
 
@@ -52,10 +52,8 @@ class Optimizer:
 
     def _zeros(self) -> list[Tensor]:
         """One tensor of zeros for each parameter, float32 for halves."""
-        return [
-            Tensor.zeros(*p.shape, dtype=p.dtype if p.dtype.itemsize >= 4 else dtypes.float32, device=p.device).clone()
-            for p in self.params
-        ]
+        return [Tensor.zeros(*p.shape, dtype=promote(p.dtype, dtypes.float32), device=p.device).clone()
+                for p in self.params]
 
     @staticmethod
     def _moved(p: Tensor, step: Tensor) -> Tensor:

@@ -79,12 +79,12 @@ def read_view(array: Array, tracker: ShapeTracker, variables: Variables) -> Arra
     for view in tracker.views:
         shape, strides, offset, box = _bounds_of_view(view, variables)
         flat = np.ascontiguousarray(array).reshape(-1)
-        if any(high <= low for low, high in box):
-            array = np.zeros(shape, flat.dtype)
-        elif view.mask is None:
+        empty = any(high <= low for low, high in box)
+        if view.mask is None and not empty:
             array = _window(flat, strides, offset, box)
-        else:
-            array = np.zeros(shape, flat.dtype)
+            continue
+        array = np.zeros(shape, flat.dtype)
+        if not empty:
             array[tuple(slice(low, high) for low, high in box)] = _window(flat, strides, offset, box)
     return array
 
@@ -97,13 +97,6 @@ def write_view(array: Array, tracker: ShapeTracker | None, value: Array, variabl
     flat = array.reshape(-1)
     if not np.shares_memory(flat, array) and array.size:
         raise ValueError("write_view: the array to be written is not contiguous")
-    if len(tracker.views) == 1:
-        _, strides, offset, box = _bounds_of_view(tracker.views[0], variables)
-        if all(high > low for low, high in box):
-            inside = tuple(slice(low, high) for low, high in box)
-            shape = [evaluate_int(n, variables) for n in tracker.shape]
-            _window(flat, strides, offset, box)[...] = np.broadcast_to(value, shape)[inside]
-        return
     where = read_view(np.arange(1, flat.size + 1), tracker, variables)  # 0 where masked
     flat[where[where > 0] - 1] = np.broadcast_to(value, where.shape)[where > 0]
 
@@ -375,9 +368,8 @@ def evaluate_kernel(ast: UOp, arrays: Sequence[Array], variables: Variables | No
     for store in ast.src:
         sources = [_full(values[v], v, known) for v in store.src[1:]]
         # a value may be memory itself, about to be written
-        outcomes.append(
-            (store, [np.array(x) if any(np.may_share_memory(x, w) for w in written) else x for x in sources])
-        )
+        own = [np.array(x) if any(np.may_share_memory(x, w) for w in written) else x for x in sources]
+        outcomes.append((store, own))
     with np.errstate(all="ignore"):
         for store, sources in outcomes:
             target, dtype = shaped[store.src[0]], store.src[0].dtype

@@ -181,10 +181,8 @@ def _check_layout(ordered: dict[str, TensorInfo], data_start: int, size: int) ->
     for name, info in ordered.items():
         if info.start != position:
             problem = "overlaps" if info.start < position else "leaves a hole after"
-            raise SafetensorsError(
-                f"safetensors: tensor {name!r} begins at byte {info.start} and {problem} {previous}, "
-                f"which ends at {position}"
-            )
+            raise SafetensorsError(f"safetensors: tensor {name!r} begins at byte {info.start} and {problem} "
+                                   f"{previous}, which ends at {position}")
         position, previous = info.end, repr(name)
     if position != size:
         raise SafetensorsError(f"safetensors: {previous} ends at byte {position}, the file at {size}")

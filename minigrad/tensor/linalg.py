@@ -129,16 +129,13 @@ class Linalg(Indexing):
         if axes > 0 and self.ndim == weight.ndim - 1:
             return self.unsqueeze(0).conv2d(weight, bias, groups, stride, dilation, padding).squeeze(0)
         if axes < 1 or self.ndim != weight.ndim:
-            raise ValueError(
-                f"conv2d: input {self.shape} and weight {weight.shape}: need batch, channels and the same spatial axes"
-            )
+            raise ValueError(f"conv2d: input {self.shape} and weight {weight.shape}: need batch, channels and the same "
+                             "spatial axes")
         batch, channels = self.shape[:2]
         outs, per_group = weight.shape[:2]
         if groups < 1 or channels != groups * per_group or outs % groups:
-            raise ValueError(
-                f"conv2d: input {self.shape}, weight {weight.shape} and groups={groups}: "
-                f"{channels} input channels are not {groups} * {per_group}, or {outs} not a multiple of {groups}"
-            )
+            raise ValueError(f"conv2d: input {self.shape}, weight {weight.shape} and groups={groups}: {channels} input "
+                             f"channels are not {groups} * {per_group}, or {outs} not a multiple of {groups}")
         if bias is not None and tuple(bias.shape) != (outs,):
             raise ValueError(f"conv2d: bias of shape {bias.shape} for {outs} output channels")
         strides, dilations = spread(stride, axes, "conv2d: stride"), spread(dilation, axes, "conv2d: dilation")
@@ -279,10 +276,8 @@ def _parse_formula(formula: str, shapes: Sequence[tuple[Any, ...]]) -> tuple[lis
     if len(inputs) != len(shapes):
         raise ValueError(f"einsum: {formula!r} names {len(inputs)} operands, {len(shapes)} are given")
     free = [chr(c) for c in range(0x391, 0x3A9) if chr(c).isalpha()]  # for "...": letters that no formula has
-    longest = max(
-        (len(shape) - len(names.replace("...", "")) for names, shape in zip(inputs, shapes) if "..." in names),
-        default=0,
-    )
+    longest = max((len(shape) - len(names.replace("...", "")) for names, shape in zip(inputs, shapes)
+                   if "..." in names), default=0)
     hidden = "".join(free[:longest])
     written = []
     for names, shape in zip(inputs, shapes):
