@@ -33,6 +33,7 @@ class CStyle:
         "float16": "_Float16", "bfloat16": "unsigned short", "float32": "float", "float64": "double", "index": "long"}
     index_type = "long"
     inline_limit = 90  # characters of a value written in place
+    inline_vectors = True
     named = frozenset({Ops.LOAD})  # what is never written in place
 
     def __init__(self, ops: list[UOp]) -> None:
@@ -68,20 +69,17 @@ class CStyle:
 
     def float_constant(self, value: float, dtype: DType) -> str:
         double = dtype is dtypes.float64
-        if math.isnan(value):
-            return "__builtin_nan(\"\")" if double else "__builtin_nanf(\"\")"
-        if math.isinf(value):
-            text = "__builtin_inf()" if double else "__builtin_inff()"
-            return text if value > 0 else f"(-{text})"
-        if not double:
-            value = _as_float32(value)
-            if math.isinf(value):
-                return self.float_constant(value, dtype)
-        text = repr(value)
-        if "." not in text and "e" not in text:
-            text += ".0"
-        text += "" if double else "f"
+        value = value if double else _as_float32(value)
+        if not math.isfinite(value):
+            text = self.not_finite("nan" if math.isnan(value) else "inf", double)
+            return f"(-{text})" if value < 0 else text
+        text = repr(value) + ("" if double else "f")
         return text if math.copysign(1.0, value) > 0 else f"({text})"
+
+    def not_finite(self, name: str, double: bool) -> str:
+        """The positive number "inf", or "nan"."""
+        argument = '""' if name == "nan" else ""
+        return f"__builtin_{name}{'' if double else 'f'}({argument})"
 
     # ---- the walk
 
@@ -139,7 +137,8 @@ class CStyle:
 
     def define(self, u: UOp) -> None:
         text = self.expression(u)
-        if u.op not in self.named and self.uses.get(u) == "once" and len(text) <= self.inline_limit:
+        fits = len(text) <= self.inline_limit and (self.inline_vectors or u.dtype.count == 1)
+        if fits and u.op not in self.named and self.uses.get(u) == "once":
             # C computes small integers as int: where no variable makes them wrap, a cast does
             small = u.op in WIDENED and u.dtype.is_int and u.dtype.count == 1 and u.dtype.itemsize < 4
             self.inline[u] = f"({self.type_of(u.dtype)}){_group(text)}" if small else text

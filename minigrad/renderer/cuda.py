@@ -163,15 +163,10 @@ class CudaRenderer(GPURenderer):
     def make(self, dtype: DType, components: list[str]) -> str:
         return f"make_{self.type_of(dtype)}({', '.join(components)})"
 
-    def float_constant(self, value: float, dtype: DType) -> str:
-        if value - value != 0 or (dtype is not dtypes.float64 and "inf" in super().float_constant(value, dtype)):
-            name = "nan" if value != value else "inf"
-            if dtype is dtypes.float64:
-                text = f"__longlong_as_double(0x7ff{'8' if name == 'nan' else '0'}000000000000LL)"
-            else:
-                text = f"__int_as_float(0x7f{'c' if name == 'nan' else '8'}00000)"
-            return f"(-{text})" if value < 0 else text
-        return super().float_constant(value, dtype)
+    def not_finite(self, name: str, double: bool) -> str:
+        if double:
+            return f"__longlong_as_double(0x7ff{'8' if name == 'nan' else '0'}000000000000LL)"
+        return f"__int_as_float(0x7f{'c' if name == 'nan' else '8'}00000)"
 
     def function(self, op: Ops, dtype: DType, x: str) -> str:
         return f"{op.name.lower()}{'' if dtype is dtypes.float64 else 'f'}({x})"

@@ -38,6 +38,7 @@ FLOAT_TO_BFLOAT = """{device} unsigned short mg_f32_to_bf16(float x) {{
 class GPURenderer(CStyle):
     """One kernel. `specials`: its grid and block, filled while the list is rendered."""
 
+    inline_vectors = False                          # whose components are read one by one
     named = frozenset({Ops.LOAD, Ops.SHUFFLE})      # all threads reach a shuffle
     index_type = "int"                      # `wide_index` where an index does not fit
     wide_index = "long"
@@ -115,15 +116,6 @@ class GPURenderer(CStyle):
         self.specials[u.arg.axis, u.arg.dimension] = u.src[0].src[1]
         name = self.special(u.arg.axis, u.arg.dimension)
         self.write(f"const {self.index_type} {range_name(u.src[0])} = {name};")
-
-    def define(self, u: UOp) -> None:
-        if u.dtype.count == 1:
-            super().define(u)
-            return
-        name = self.name("v")
-        text = self.expression(u)
-        self.write(f"{self.type_of(u.dtype)} {name} = {text};")
-        self.scopes[-1][u] = name
 
     def update(self, u: UOp) -> None:
         accumulator, value = u.src

@@ -63,12 +63,9 @@ class OpenCLRenderer(GPURenderer):
     def make(self, dtype: DType, components: list[str]) -> str:
         return f"({self.type_of(dtype)})({', '.join(components)})"
 
-    def float_constant(self, value: float, dtype: DType) -> str:
-        text = super().float_constant(value, dtype)
-        if "__builtin" not in text:
-            return text
-        text = "NAN" if value != value else "INFINITY" if value > 0 else "(-INFINITY)"
-        return f"(double){text}" if dtype is dtypes.float64 else text
+    def not_finite(self, name: str, double: bool) -> str:
+        text = "NAN" if name == "nan" else "INFINITY"
+        return f"((double){text})" if double else text
 
     def function(self, op: Ops, dtype: DType, x: str) -> str:
         return f"{op.name.lower()}({x})"

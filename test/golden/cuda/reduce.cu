@@ -6,12 +6,12 @@ extern "C" __global__ void __launch_bounds__(128) reduce_7_5000(float *__restric
   float4 acc2 = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
   for (int r0_0 = 0; r0_0 < 10; r0_0++) {
     float4 v3 = r0_0 * 128 + r0_1_0 < 1250 ? *(const float4 *)&data1[o0 * 5000 + r0_0 * 512 + r0_1_0 * 4] : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    unsigned char v5 = r0_0 * 128 + r0_1_0 < 1250;
-    float4 v4 = make_float4(v5 ? v3.x : 0.0f, v5 ? v3.y : 0.0f, v5 ? v3.z : 0.0f, v5 ? v3.w : 0.0f);
-    acc2.x += v4.x;
-    acc2.y += v4.y;
-    acc2.z += v4.z;
-    acc2.w += v4.w;
+    unsigned char v4 = r0_0 * 128 + r0_1_0 < 1250;
+    float4 v5 = make_float4(v4 ? v3.x : 0.0f, v4 ? v3.y : 0.0f, v4 ? v3.z : 0.0f, v4 ? v3.w : 0.0f);
+    acc2.x += v5.x;
+    acc2.y += v5.y;
+    acc2.z += v5.z;
+    acc2.w += v5.w;
   }
   float v6 = (acc2.x + acc2.y) + (acc2.z + acc2.w);
   float v7 = __shfl_xor_sync(0xffffffffu, v6, 16);
