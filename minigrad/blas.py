@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .dtype import to_dtype
-from .engine.realize import recording
+from .engine.realize import Recorder, recording
 from .runtime.device import Buffer, Program, default_device, get_device
 from .runtime.locks import fork_safe_lock
 from .schedule import Kernel
@@ -36,7 +36,7 @@ Array = np.ndarray[Any, Any]
 Memory = tuple[tuple[int, int], int]
 
 
-class Routine:
+class Routine(Recorder):
     """Launches of one structure, recorded in its first run and repeated with other memory. The last operand is written
     unless there is a result. `shapes`: of the operands' memory; `counts`: how many elements of it are touched."""
 
@@ -89,17 +89,9 @@ class Routine:
             made = self.build(*tensors).realize().buffer
         self.result = None if made is None or made in self.operands else made.numpy()
 
-    # ---- what a recorder is told
-
     def launch(self, program: Program | None, kernel: Kernel, variables: Mapping[str, int]) -> None:
         assert program is not None and self.launches is not None
         self.launches.append((program, tuple(kernel.buffers)))
-
-    def host_read(self, buffer: Buffer) -> None:
-        """Nothing leaves for Python here."""
-
-    def written_by_host(self, buffer: Buffer, content: Callable[[], bytes]) -> None:
-        """Nothing is written by Python here."""
 
 
 _routines: OrderedDict[tuple[Any, ...], Routine] = OrderedDict()

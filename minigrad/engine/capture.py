@@ -13,12 +13,13 @@ import sys
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
 from ..dtype import dtypes
 from ..runtime.device import Buffer, Device, GraphRunner, Launch, get_device
+from ..schedule import Kernel
 from ..schedule.graph import value_order
 from ..schedule.memory import share
 from ..shape.build import viewed
@@ -76,7 +77,7 @@ class Captured:
         specs = [step.program.spec for step in steps if step.program is not None]
         self.kernels = len(specs)
         self.operations, self.moved = ssum(spec.operations for spec in specs), ssum(spec.bytes for spec in specs)
-        written = {step.memory[slot] for step in steps for slot in step.written}
+        written = {step.memory[slot] for step in steps for slot in step.kernel.written}
         # fixed memory that the graph writes, and arguments
         self.overwritten = frozenset(self.buffers[n] for n in written if memory[n].kind in ("fixed", "state"))
         self.overwritten_arguments = tuple(sorted({memory[n].which for n in written if memory[n].kind == "argument"}))
@@ -89,6 +90,11 @@ class Captured:
         buffer = self.buffers[number]
         parts = [(i, places[i]) for i, m in enumerate(self.recording.memory) if m.root == number]
         return Output(number, buffer, UOp(Ops.BUFFER, buffer.dtype, (), buffer), places[number], parts)
+
+    def with_buffers(self) -> list[Kernel]:
+        """The kernels, as a schedule has them: over the graph's own buffers."""
+        return [replace(step.kernel, buffers=tuple([self.buffers[n] for n in step.memory]))
+                for step in self.recording.steps]
 
     def run(self, arguments: list[Any], given: Mapping[str, int], name: str, start: float) -> Any:
         """Replays with these argument tensors and values of variables; `start`: when the function `name` was called."""
@@ -228,12 +234,12 @@ class Captured:
         """Runs with a time for each kernel."""
         begin = perf_counter()
         if (trace := tracefile.current()) is not None:
-            trace.replay(self, self.recording.steps, self.buffers)
+            trace.replay(self)
         GlobalCounters.showing += perf_counter() - begin
         steps = iter(self.recording.steps)
         for i, segment in enumerate(self.segments):
             if isinstance(segment, tuple):
-                self._copy(segment, arguments, next(steps).lines)
+                self._copy(segment, arguments, next(steps).kernel.lines)
                 continue
             start = perf_counter()
             times = segment.profile(variables, replaced.get(i))
@@ -242,7 +248,7 @@ class Captured:
                 step = next(steps)
                 assert step.program is not None
                 GlobalCounters.kernels += 1
-                show_launch(segment.device, step.program.spec, step.lines, variables, start, seconds)
+                show_launch(segment.device, step.program.spec, step.kernel.lines, variables, start, seconds)
                 start += seconds
 
 
@@ -292,7 +298,7 @@ def _segments(recording: Recording, buffers: list[Buffer]
             close()
             segments.append((step.memory[0], step.memory[1]))
             continue
-        here = get_device(device_of_buffers([buffers[n] for n in step.memory], step.written))
+        here = get_device(device_of_buffers([buffers[n] for n in step.memory], step.kernel.written))
         if here is not device:
             close()
             device = here

@@ -83,9 +83,7 @@ def explain(subject: Any, *others: Any) -> Explanation:
         captured = subject.captured
         if captured is None:
             return Explanation((), tuple(subject.reasons))
-        kernels = [Kernel(step.ast, tuple([captured.buffers[n] for n in step.memory]), step.written, step.reasons,
-                          step.weighed, step.lines) for step in captured.recording.steps]
-        return Explanation(_explained(kernels), tuple(subject.reasons))
+        return Explanation(_explained(captured.with_buffers()), tuple(subject.reasons))
     nodes = []
     for tensor in (subject, *others):
         if not hasattr(tensor, "uop"):

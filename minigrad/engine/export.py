@@ -159,7 +159,7 @@ class Writer:
     def texts(self) -> tuple[str, str]:
         """Of the header and of the source: the files beside this module, with their words filled in."""
         stem, found = self.stem, self.found
-        programs = {step.program: step.ast for step in found.steps if step.program is not None}
+        programs = {step.program: step.kernel.ast for step in found.steps if step.program is not None}
         specs = {str(i): self._portable(ast, program.spec) for i, (program, ast) in enumerate(programs.items())}
         text, symbols = join_sources(specs)
         names = dict(zip(programs, symbols))

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from types import FrameType
-from typing import Protocol
 
 from ..helpers import DEBUG, SPEC, VIZ
 from ..renderer.base import ProgramSpec
@@ -34,12 +33,14 @@ from .profile import GlobalCounters
 lock = fork_safe_lock()
 
 
-class Recorder(Protocol):
-    """Told of each launch, before it happens, and of values that leave for Python."""
+class Recorder:
+    """Told of each launch, before it happens, and of values that leave for Python: for those who want to know."""
 
-    def launch(self, program: Program | None, kernel: Kernel, variables: Mapping[str, int]) -> None: ...
+    def launch(self, program: Program | None, kernel: Kernel, variables: Mapping[str, int]) -> None:
+        """`program` None: a copy between devices."""
 
-    def host_read(self, buffer: Buffer) -> None: ...
+    def host_read(self, buffer: Buffer) -> None:
+        """The buffer's values leave for Python."""
 
     def written_by_host(self, buffer: Buffer, content: Callable[[], bytes]) -> None:
         """The library itself made this buffer's content; a replay writes what `content` gives then."""

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..runtime.device import Buffer, Program
 from ..schedule import Kernel
-from ..uops import Ops, UOp, toposort
+from ..uops import Ops, toposort
 from ..uops.trace import user_line
+from .realize import Recorder
 
 SAMPLE = 1 << 24  # bytes of data made inside of a call that are compared between two calls
 
@@ -54,16 +55,12 @@ def root_of(memory: Sequence[Memory], number: int) -> int:
 
 @dataclass(eq=False, slots=True)
 class Step:
-    """A launch: `program` None is a copy between devices. `memory`: numbers, by slot. The rest as in `Kernel`."""
+    """A launch: `program` None is a copy between devices. `kernel`: without its buffers; `memory`: their numbers."""
 
     program: Program | None
-    ast: UOp
+    kernel: Kernel
     memory: tuple[int, ...]
-    written: tuple[int, ...]
     variables: tuple[tuple[str, int], ...]
-    lines: tuple[str, ...]
-    reasons: tuple[str, ...] = ()
-    weighed: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ class Difference:
 
 
 @dataclass(eq=False)
-class Recording:
+class Recording(Recorder):
     """Filled by `realize`. `arguments`: buffers of the call's tensors; `places`: buffer -> what held it before."""
 
     arguments: dict[Buffer, int]
@@ -91,9 +88,7 @@ class Recording:
 
     def launch(self, program: Program | None, kernel: Kernel, variables: Mapping[str, int]) -> None:
         numbers = tuple([self.number(buffer) for buffer in kernel.buffers])
-        known = tuple(sorted(variables.items()))
-        self.steps.append(Step(program, kernel.ast, numbers, kernel.written, known, kernel.lines, kernel.reasons,
-                               kernel.weighed))
+        self.steps.append(Step(program, replace(kernel, buffers=()), numbers, tuple(sorted(variables.items()))))
 
     def host_read(self, buffer: Buffer) -> None:
         self.host_line = self.host_line or user_line() or "an unknown line"
@@ -149,7 +144,7 @@ class Recording:
         if len(self.steps) != len(other.steps):
             return Difference(f"{len(self.steps)} kernels became {len(other.steps)}", False)
         for mine, its in zip(self.steps, other.steps):
-            if mine.ast is not its.ast:
+            if mine.kernel.ast is not its.kernel.ast:
                 return different_ast(mine, its)
         for mine, its in zip(self.steps, other.steps):
             if mine.memory != its.memory:
@@ -181,12 +176,12 @@ def equal_data(mine: Buffer | None, its: Buffer | None) -> bool:
 def name_of(step: Step) -> str:
     """A step in words: its kernel and the user's line."""
     name = step.program.name if step.program is not None else "copy"
-    return f"kernel {name} ({step.lines[0]})" if step.lines else f"kernel {name}"
+    return f"kernel {name} ({step.kernel.lines[0]})" if step.kernel.lines else f"kernel {name}"
 
 
 def different_ast(mine: Step, its: Step) -> Difference:
     """The first constant that differs, if constants are all that differs."""
-    old, new = toposort(mine.ast), toposort(its.ast)
+    old, new = toposort(mine.kernel.ast), toposort(its.kernel.ast)
     structure = Difference(f"{name_of(mine)} became {name_of(its)}", False)
     if len(old) != len(new):
         return structure

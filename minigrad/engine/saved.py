@@ -29,6 +29,7 @@ from ..helpers import prod
 from ..runtime.device import Buffer, get_device
 from ..runtime.disk import MappedFile, PathLike, map_file, write_atomically
 from ..runtime.safetensors import SafetensorsError, TensorInfo, parse, write_header
+from ..schedule import Kernel
 from ..shape.build import split_view
 from ..uops import Ops, UOp
 from . import guards as guarding
@@ -99,7 +100,7 @@ def contents(captured: Captured) -> Contents:
         if expected.first != i:
             raise GraphError(f"arguments {expected.first} and {i} share memory")
     found = Contents(captured, devices.pop(), memory, {}, set(),
-                     {root_of(memory, step.memory[slot]) for step in recording.steps for slot in step.written})
+                     {root_of(memory, step.memory[slot]) for step in recording.steps for slot in step.kernel.written})
     found.result = _portable(captured.result, found)
     _name_memory(found)
     return found
@@ -173,7 +174,7 @@ def save_graph(captured: Captured, path: PathLike, name: str, weights: bool = Tr
         "memory": [[m.kind, m.which, list(m.shape), encode(m.dtype), m.root, m.offset, found.names.get(n)]
                    for n, m in enumerate(found.memory)],
         "kernels": [encode(replace(program.spec, source="", prelude=())) for program in programs], "code": symbols,
-        "steps": [[places[step.program], list(step.memory), list(step.variables), list(step.lines)]
+        "steps": [[places[step.program], list(step.memory), list(step.variables), list(step.kernel.lines)]
                   for step in found.steps if step.program is not None],
         "sums": {name: crc32(data) for name, (_, _, data) in parts.items()}}, separators=(",", ":"))
     metadata = {"format": FORMAT, "version": str(VERSION), "sum": str(crc32(plan.encode())), "plan": plan}
@@ -281,8 +282,9 @@ def _build(plan: dict[str, Any], mapped: MappedFile, stored: Mapping[str, Tensor
         memory.append(Memory(device.name, shape, dtype, prod(shape) * dtype.itemsize, kind, which, buffer, root,
                              offset))
     nothing = UOp(Ops.SINK, dtypes.void)        # the kernels' ASTs stayed behind
-    recording = Recording({}, {}, [Step(programs[kernel], nothing, numbers, specs[kernel].written, variables, lines)
-                                   for kernel, numbers, variables, lines in steps], memory)
+    recording = Recording({}, {}, [
+        Step(programs[kernel], Kernel(nothing, (), specs[kernel].written, (), (), lines), numbers, variables)
+        for kernel, numbers, variables, lines in steps], memory)
     wrap: Callable[[UOp, str], Any] = guarding.tensor_type._wrap  # type: ignore[attr-defined]
     bounds = {name: (low, high) for name, (low, high) in plan["variables"].items()}
     captured = Captured(recording, Guards(), _unpack(plan["result"]), [], bounds, {}, decode(plan["expected"]), wrap)

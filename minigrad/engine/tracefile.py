@@ -81,14 +81,12 @@ class Trace:
     def schedule(self, sinks: Sequence[UOp], schedule: Schedule, steps: Sequence[Step], start: float) -> None:
         roots = self.number(sinks)
         rewrites = [[s.rules, s.rule, *self.number([s.before, s.after])] for s in steps]
-        self._schedule("realize", schedule.kernels, [kernel.buffers for kernel in schedule.kernels], start,
-                       sinks=roots, rewrites=rewrites)
+        self._schedule("realize", schedule.kernels, start, sinks=roots, rewrites=rewrites)
 
-    def replay(self, graph: Any, steps: Sequence[Any], buffers: Sequence[Buffer]) -> None:
-        """What is launched next are the steps of a captured graph."""
+    def replay(self, graph: Any) -> None:
+        """What is launched next are the kernels of a captured graph."""
         if graph not in self.graphs:
-            self._schedule("replay", steps, [[buffers[n] for n in step.memory] for step in steps], perf_counter(),
-                           sinks=[], rewrites=[])
+            self._schedule("replay", graph.with_buffers(), perf_counter(), sinks=[], rewrites=[])
             self.graphs[graph] = len(self.schedules) - 1
         self.cursor = [self.graphs[graph], 0]
 
@@ -152,14 +150,12 @@ class Trace:
                                  buffer.offset])
         return self.buffer_numbers[buffer]
 
-    def _schedule(self, name: str, kernels: Sequence[Kernel | Any], buffers: Sequence[Sequence[Buffer]], start: float,
-                  **more: Any) -> None:
-        rows = [{"ast": self.number([kernel.ast])[0], "buffers": [self.buffer(b) for b in its],
+    def _schedule(self, name: str, kernels: Sequence[Kernel], start: float, **more: Any) -> None:
+        rows = [{"ast": self.number([kernel.ast])[0], "buffers": [self.buffer(b) for b in kernel.buffers],
                  "written": kernel.written, "lines": [self.line(line) for line in kernel.lines],
                  "reasons": [[text, EDITS[Reason(text)], *((w.inside if w.inside < 1e300 else None, w.stored, w.readers)
                                                            if w is not None else ())]
-                             for text, w in zip(kernel.reasons, kernel.weighed)]}
-                for kernel, its in zip(kernels, buffers)]
+                             for text, w in zip(kernel.reasons, kernel.weighed)]} for kernel in kernels]
         self.cursor = [len(self.schedules), 0]
         self.schedules.append({"name": name, "at": self.since(start), "seconds": perf_counter() - start,
                                "kernels": rows, **more})
