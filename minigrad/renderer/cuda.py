@@ -14,7 +14,7 @@ from ..target import Target
 from ..uops import Ops
 from . import helpers_c as c
 from .base import ProgramSpec
-from .gpu import BFLOAT_TO_FLOAT, COMPONENTS, FLOAT_TO_BFLOAT, GPURenderer, render_kernel
+from .gpu import COMPONENTS, GPURenderer, conversions_of, render_kernel
 
 DEVICE = "static __device__ __forceinline__"
 _BUILT_IN = {"float32": "float", "float64": "double", "float16": "ushort", "bfloat16": "ushort", "bool": "uchar",
@@ -51,11 +51,6 @@ FLOAT_TO_HALF = f"""{DEVICE} unsigned short mg_f32_to_f16(float x) {{
   return sign | (__float_as_uint(low) - 0x3f000000u);
 #endif
 }}"""
-_WORDS = {"device": DEVICE, "as_float": "__uint_as_float", "as_uint": "__float_as_uint"}
-CONVERSIONS = {("float16", "float32"): ("mg_f16_to_f32", HALF_TO_FLOAT),
-               ("float32", "float16"): ("mg_f32_to_f16", FLOAT_TO_HALF),
-               ("bfloat16", "float32"): ("mg_bf16_to_f32", BFLOAT_TO_FLOAT.format(**_WORDS)),
-               ("float32", "bfloat16"): ("mg_f32_to_bf16", FLOAT_TO_BFLOAT.format(**_WORDS))}
 TF32 = c.TF32.replace("  u.bits = ", """#ifdef __CUDA_ARCH__
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(u.bits) : "f"(x));
 #else
@@ -121,7 +116,7 @@ class CudaRenderer(GPURenderer):
     tf32 = TF32
     matrices = MATRICES
     wait_text = WAIT
-    conversions = CONVERSIONS
+    conversions = conversions_of(DEVICE, "__uint_as_float", "__float_as_uint", HALF_TO_FLOAT, FLOAT_TO_HALF)
 
     def special(self, axis: str, dimension: int) -> str:
         return f"{'blockIdx' if axis == 'block' else 'threadIdx'}.{COMPONENTS[dimension]}"

@@ -35,6 +35,17 @@ FLOAT_TO_BFLOAT = """{device} unsigned short mg_f32_to_bf16(float x) {{
 }}"""
 
 
+Conversions = Mapping[tuple[str, str], tuple[str, str]]     # (from, to): a function's name and text
+
+
+def conversions_of(device: str, as_float: str, as_uint: str, to_float: str, to_half: str) -> Conversions:
+    """Those of 16-bit floats in a language: what stands before a function, how bits are read, the texts for float16."""
+    words = {"device": device, "as_float": as_float, "as_uint": as_uint}
+    return {("float16", "float32"): ("mg_f16_to_f32", to_float), ("float32", "float16"): ("mg_f32_to_f16", to_half),
+            ("bfloat16", "float32"): ("mg_bf16_to_f32", BFLOAT_TO_FLOAT.format(**words)),
+            ("float32", "bfloat16"): ("mg_f32_to_bf16", FLOAT_TO_BFLOAT.format(**words))}
+
+
 class GPURenderer(CStyle):
     """One kernel. `specials`: its grid and block, filled while the list is rendered."""
 
@@ -47,7 +58,7 @@ class GPURenderer(CStyle):
     tf32 = c.TF32                           # the text of mg_tf32_f32
     wait_text = ""                          # the text of mg_wait: all copies that a thread started have arrived
     matrices: Mapping[str, str] = {}        # the text of mg_matrix_NAME
-    conversions: Mapping[tuple[str, str], tuple[str, str]] = {}     # (from, to): a function's name and text
+    conversions: Conversions = {}
 
     def __init__(self, ops: list[UOp]) -> None:
         super().__init__(ops)
@@ -98,8 +109,8 @@ class GPURenderer(CStyle):
 
     def statement(self, u: UOp) -> None:
         if u.op is Ops.MATRIX:
-            for _, text in (self.conversions[key] for key in self.conversions if key == (u.arg, "float32")):
-                self.need(text)
+            if (u.arg, "float32") in self.conversions:
+                self.need(self.conversions[u.arg, "float32"][1])
             self.need(self.matrices[u.arg])
             self.write(f"mg_matrix_{u.arg}({', '.join(self.lookup(s) for s in u.src)});")
             return

@@ -15,10 +15,9 @@ from ..dtype import DType, dtypes
 from ..target import Target
 from ..uops import Ops, UOp
 from .base import ProgramSpec
-from .gpu import BFLOAT_TO_FLOAT, FLOAT_TO_BFLOAT, GPURenderer, render_kernel
+from .gpu import GPURenderer, conversions_of, render_kernel
 
 FP64 = "cl_khr_fp64"
-_WORDS = {"device": "static inline", "as_float": "as_float", "as_uint": "as_uint"}
 _TYPES = {"float16": "ushort", "bfloat16": "ushort", "bool": "uchar", "int8": "char", "uint8": "uchar",
           "uint16": "ushort", "uint32": "uint", "uint64": "ulong"}
 HALF_TO_FLOAT = """static inline float mg_f16_to_f32(ushort h) {
@@ -37,10 +36,7 @@ class OpenCLRenderer(GPURenderer):
     types = {**GPURenderer.types, **_TYPES}
     shared = "__local __attribute__((aligned(16))) "
     private = "__attribute__((aligned(16))) "
-    conversions = {("float16", "float32"): ("mg_f16_to_f32", HALF_TO_FLOAT),
-                   ("float32", "float16"): ("mg_f32_to_f16", FLOAT_TO_HALF),
-                   ("bfloat16", "float32"): ("mg_bf16_to_f32", BFLOAT_TO_FLOAT.format(**_WORDS)),
-                   ("float32", "bfloat16"): ("mg_f32_to_bf16", FLOAT_TO_BFLOAT.format(**_WORDS))}
+    conversions = conversions_of("static inline", "as_float", "as_uint", HALF_TO_FLOAT, FLOAT_TO_HALF)
 
     def index_helper(self, name: str) -> str:
         """Kernels of one program share their prelude, whatever the type of their indices."""
