@@ -8,9 +8,10 @@ of code with `Context`:
 """
 from __future__ import annotations
 
+import math
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ContextDecorator
 from types import TracebackType
 from typing import Any
@@ -93,11 +94,6 @@ CACHE = Flag("CACHE", 1, "0 keeps compiled kernels off the disk")
 CACHEDIR = Flag("CACHEDIR", "", "folder of the disk cache; default: minigrad in the user's cache folder")
 
 
-def prod(values: Iterable[Any]) -> Any:
-    """The product, 1 for nothing; works on ints and symbolic ints."""
-    result: Any = 1
-    for value in values:
-        result = result * value
-    return result
+prod: Callable[[Iterable[Any]], Any] = math.prod    # also of symbolic ints
 
 

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from time import perf_counter
 from types import FrameType
 
@@ -145,12 +145,7 @@ def run_schedule(kernels: list[Kernel], variables: Mapping[str, int], finish: Ca
     programs.reverse()
     kernels.reverse()
     in_place = any(kernel.buffers[slot].is_allocated for kernel in kernels for slot in kernel.written)
-    if not in_place:
-        _launch_all(kernels, programs, variables)
-        if finish is not None:
-            finish()
-        return
-    with uninterrupted():
+    with uninterrupted() if in_place else nullcontext():
         _launch_all(kernels, programs, variables)
         if finish is not None:
             finish()

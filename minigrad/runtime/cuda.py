@@ -92,9 +92,7 @@ class CUDADevice(GPUDevice):
             atexit.register(self.context.detach)        # pycuda's own way at the end fails, and says so
             with self.current():
                 self.stream = self.driver.Stream()
-        except self.driver.Error as error:
-            raise RuntimeError(f"{name}: {error}") from None
-        except ValueError as error:                     # of cuda_target
+        except (self.driver.Error, ValueError) as error:       # of the driver; of cuda_target
             raise RuntimeError(f"{name}: {error}") from None
 
     @contextmanager

@@ -21,6 +21,7 @@ from types import FunctionType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from ..dtype import DType
+from ..engine.realize import is_realized
 from ..engine.realize import realize as run
 from ..helpers import EAGER, GRAD, Context
 from ..runtime.device import Buffer, canonical_name, default_device
@@ -279,8 +280,7 @@ class Base:
     @property
     def is_realized(self) -> bool:
         """True where the value lies in memory already."""
-        uop = self.uop
-        return uop.op is Ops.BUFFER or (uop.op is Ops.VIEW and uop.src[0].op is Ops.BUFFER)
+        return is_realized(self.uop)
 
     @property
     def buffer(self) -> Buffer | None:
