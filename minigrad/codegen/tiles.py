@@ -350,7 +350,7 @@ def _pack(loops: Loops, view: NestView, down: list[UOp], rows: UOp | None, o: UO
             layout = ((x.inner, width, 0), *((a, 1, 0) for a in x.reduced), (x.inner, 1, width))
         place = Place(f"p{x.slot}", level, layout, along=along)
         done = attempt(loops, place, target)
-        if columns > width and not view.level and done:
+        if columns > width and done:
             attempt(loops, Split(f"{place.label}_{x.inner}", width), target)
         packed = packed and (done or x not in needed)
     if not view.level:
