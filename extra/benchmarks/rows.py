@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from extra.benchmarks.gpt import CHARACTERS, GPT2
+from extra.benchmarks.gpt import CHARACTERS, GPT2, Shape, weight_shapes
 from extra.models.llama import PRESETS
 
 BLAS = ("OpenBLAS", "torch")
@@ -92,14 +92,26 @@ def matvec(text: str, dtype: str) -> Row:
                       {"x": (1, k), "w": (n, k) if "t(w)" in text else (k, n)}, moved=n * k * BYTES[dtype], dtype=dtype)
 
 
+def attention(features: float, tokens: int) -> float:
+    """Operations of causal attention: two products over heads that have so many features together, half of each."""
+    return 4.0 * features * tokens * (tokens + 1) / 2
+
+
 def llama(shape: str, dtype: str, goal: Goal, rivals: Sequence[str] = ("llama.cpp",), prompt: int = 0) -> Row:
     """A token after a short prompt, or a prompt of `prompt` tokens. The model is a file that whoever measures makes."""
     what, config = f"prefill {prompt}" if prompt else "decode", PRESETS[shape]
+    dtype_bytes = BYTES[NAMES[dtype]]
     case = {"kind": what.split()[0], "model": (shape, dtype), "context": min(1024, config.context),
             "prompt": [(7 * i) % 997 + 1 for i in range(prompt or 16)]}
     weights = sum(math.prod(size) for size in config.weight_shapes.values())    # tied: each is read once
-    return Row(f"{what}, {shape} {dtype}", case, rivals, goal, "tokens/s", prompt or 1, "" if prompt else "read",
-               0.0 if prompt else weights * BYTES[NAMES[dtype]] / 1e9, 5e-2)
+    amount = weights * dtype_bytes / 1e9
+    if prompt:      # operations; the instruction for pairs of bfloat16 does two in the place of one
+        inner = sum(math.prod(size) for size in config.weight_shapes.values() if len(size) == 2) \
+            - config.vocab_size * config.dim
+        heads = config.layers * config.heads * config.head_dim
+        amount = (2.0 * inner * prompt / (4 // dtype_bytes) + attention(heads, prompt)) / 1e9
+    return Row(f"{what}, {shape} {dtype}", case, rivals, goal, "tokens/s", prompt or 1, "fma" if prompt else "read",
+               amount, 5e-2)
 
 
 PRODUCTS = [
@@ -120,8 +132,8 @@ OPS = [
     expression("rmsnorm 4096×2048", "rmsnorm(x, w)", TORCH, Goal(1.3), {"x": (4096, 2048), "w": (2048,)}),
     expression("layernorm 4096×2048", "layernorm(x, w, b)", TORCH, Goal(1.3),
                {"x": (4096, 2048), "w": (2048,), "b": (2048,)}),
-    expression("causal attention 1×32×1024×64", "attention(q, k, v)", TORCH, Goal(2.5),
-               dict.fromkeys("qkv", (1, 32, 1024, 64))),
+    replace(expression("causal attention 1×32×1024×64", "attention(q, k, v)", TORCH, Goal(2.5),
+                       dict.fromkeys("qkv", (1, 32, 1024, 64))), bound="fma", billions=attention(32 * 64, 1024) / 1e9),
 ]
 
 # Rows of the same file stand together: it is made once.
@@ -132,15 +144,19 @@ LLAMA = [
     llama("1B", "bf16", Goal(1.05, 0.92)), llama("1B", "bf16", Goal(1.4), ("llama.cpp", "torch"), prompt=512),
 ]
 
-def gpt2(kind: str, name: str, batch: int, tokens: int, goal: Goal) -> Row:
-    return Row(f"GPT-2 124M, {name}", {"kind": kind, "shape": GPT2, "batch": batch, "tokens": tokens}, TORCH, goal,
-               "tokens/s", batch * tokens, tolerance=1e-3)
+
+def gpt(name: str, kind: str, shape: Shape, batch: int, tokens: int, goal: Goal) -> Row:
+    """The products alone are counted: going back takes twice as many again, of attention five for two."""
+    products = 2.0 * tokens * sum(math.prod(size) for key, size in weight_shapes(shape).items()
+                                  if len(size) == 2 and key != "positions")
+    pairs = shape["layers"] * attention(shape["dim"], tokens)
+    total = products + pairs if kind == "forward" else 3 * products + 3.5 * pairs
+    return Row(name, {"kind": kind, "shape": shape, "batch": batch, "tokens": tokens}, TORCH, goal, "tokens/s",
+               batch * tokens, "fma", batch * total / 1e9, 1e-3)
 
 
 TRAINING = [
-    Row("char-GPT training step, 10.8M, 12×256, AdamW",
-        {"kind": "train", "shape": CHARACTERS, "batch": 12, "tokens": 256}, TORCH, Goal(2.0), "tokens/s", 12 * 256,
-        tolerance=1e-3),
-    gpt2("forward", "logits of 512 tokens", 1, 512, Goal(1.4)),
-    gpt2("train", "training step 2×128, AdamW", 2, 128, Goal(2.0)),
+    gpt("char-GPT training step, 10.8M, 12×256, AdamW", "train", CHARACTERS, 12, 256, Goal(2.0)),
+    gpt("GPT-2 124M, logits of 512 tokens", "forward", GPT2, 1, 512, Goal(1.4)),
+    gpt("GPT-2 124M, training step 2×128, AdamW", "train", GPT2, 2, 128, Goal(2.0)),
 ]
