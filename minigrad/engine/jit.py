@@ -141,7 +141,7 @@ class TinyJit(Jitted, Generic[P, R]):
             key = (call.key, modes, *[flag.value for flag in FLAGS])
             entry = self._entries.get(key)
             if entry is None:
-                self.reason = new_arguments(key, next(reversed(self._entries))) if self._codes else "first call"
+                self.reason = new_arguments(key, next(reversed(self._entries))) if self._entries else "first call"
                 entry = self._entries[key] = Entry(call)
                 if len(self._entries) > MOST_ENTRIES:
                     self._entries.popitem(last=False)
@@ -194,7 +194,8 @@ class TinyJit(Jitted, Generic[P, R]):
         unchanged = last is not None and last.changed(scalars=True) is None
         realize_known(before)
         session = Session(call, before)
-        value = session.run(self.function, args, kwargs, roots, self._codes)
+        # to see what runs takes several times as long as running it: not at the first call, which becomes no graph
+        value = session.run(self.function, args, kwargs, roots, self._codes, traced=self.recordings > 1)
         if session.too_many is not None:
             return self._give_up(session.too_many, value)
         settled = before.changed(scalars=True) is None

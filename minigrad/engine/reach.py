@@ -49,13 +49,14 @@ def is_users(code: types.CodeType) -> bool:
 class CodeTracer:
     """Notes the code that runs in a block, in this thread, with the globals that it ran with.
 
-    Not `active` under a profiler written in C, which could not be put back: then it is not known what ran.
+    Not `active` where it is not wanted, nor under a profiler written in C, which could not be put back: then it is not
+    known what ran.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: bool = True) -> None:
         self.seen: dict[types.CodeType, dict[str, Any]] = {}
         self._saved: Any = None
-        self.active = True
+        self.active = wanted
 
     def _event(self, frame: types.FrameType, event: str, _: Any) -> None:
         if event == "call":
@@ -65,7 +66,7 @@ class CodeTracer:
 
     def __enter__(self) -> CodeTracer:
         self._saved = sys.getprofile()
-        self.active = self._saved is None or callable(self._saved)
+        self.active = self.active and (self._saved is None or callable(self._saved))
         if self.active:
             sys.setprofile(self._event)
         return self

@@ -152,11 +152,12 @@ class Session:
         self.too_many: TooManyValues | None = None
 
     def run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any],
-            roots: list[tuple[Any, str]], codes: dict[types.CodeType, dict[str, Any]]) -> Any:
-        """Calls the function and computes all that it left pending."""
+            roots: list[tuple[Any, str]], codes: dict[types.CodeType, dict[str, Any]], traced: bool) -> Any:
+        """Calls the function and computes all that it left pending. `traced`: the code that runs is added to `codes`;
+        otherwise the guards are of what could run."""
         nodes = [tensor.uop for tensor in self.call.tensors]
         with recording(self.recording), without_collector():
-            with CodeTracer() as tracer:
+            with CodeTracer(traced) as tracer:
                 value = function(*args, **kwargs)
             codes.update(tracer.users())
             try:
