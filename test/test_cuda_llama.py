@@ -3,7 +3,7 @@ small Llama computes what it computes on the CPU.
 """
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from math import prod
 
@@ -46,9 +46,10 @@ class Sources(NullDevice):
     def render(self, lowered: Lowered) -> ProgramSpec:
         return render(lowered, self.target)
 
-    def compile(self, specs: Sequence[ProgramSpec]) -> list[Program]:
-        self.specs += specs
-        return super().compile(specs)
+    def compile(self, specs: Iterable[ProgramSpec]) -> list[Program]:
+        made = list(specs)
+        self.specs += made
+        return super().compile(made)
 
 
 def weights(seed: int = 0) -> dict[str, np.ndarray]:

@@ -124,7 +124,7 @@ def test_errors_when_compiling_name_the_line(monkeypatch: pytest.MonkeyPatch) ->
     device = get_device("CPU")
 
     def failing(specs: Any) -> Any:
-        raise RuntimeError(f"in {specs[0].source}")
+        raise RuntimeError(f"in {next(iter(specs)).source}")
     monkeypatch.setattr(device, "compile", failing)
     x = Tensor(np.ones(37, np.float32)) * 3 + 0.123
     with pytest.raises(RuntimeError) as caught:

@@ -20,7 +20,7 @@ from runtime_kernels import affine, kernel
 
 from minigrad.dtype import dtypes
 from minigrad.helpers import Context
-from minigrad.renderer.base import join_sources
+from minigrad.renderer.base import ProgramSpec, join_sources
 from minigrad.runtime.compiler import CompileError, Compiler, _candidates, find_compiler, try_compiler
 from minigrad.runtime.cpu import CPUDevice, split_batches
 from minigrad.runtime.cpu_graph import find_meetings
@@ -136,6 +136,29 @@ def test_an_error_shows_only_the_kernel_at_fault_and_the_others_are_kept(folder:
         device.compile([good[0], kernel("bad", "    oops;"), good[1]])
     assert "oops" in str(caught.value) and "good_0" not in str(caught.value)
     device.compile(good[:1])
+
+
+def test_kernels_are_compiled_while_others_are_still_being_made(folder: Path) -> None:
+    device, compiler = fresh_device()
+
+    def made() -> Iterator[ProgramSpec]:
+        for factor in range(1, 8):
+            yield affine(factor, 0, 50, f"k{factor}")
+        end = time.monotonic() + 30
+        while not compiler.sources and time.monotonic() < end:
+            time.sleep(0.01)
+        assert compiler.sources
+        yield affine(1, 0, 50, "k1")
+    *_, seven, one = device.compile(made())
+    assert run(device, seven, 50)[3] == 21 and run(device, one, 50)[3] == 3
+    assert sum(source.count("void k") for source in compiler.sources) == 7
+
+
+def test_a_device_has_its_pool_made_before_anything_is_launched(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = threading.Event()
+    monkeypatch.setattr("minigrad.runtime.cpu.get_pool", asked.set)
+    CPUDevice("CPU")
+    assert asked.wait(30)
 
 
 @pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:100], lambda data: data[:-8] + bytes(8)])

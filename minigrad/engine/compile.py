@@ -6,7 +6,7 @@ device keeps compiled objects.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ..codegen.addresses import stored_size
 from ..codegen.opts import Opt
@@ -60,12 +60,15 @@ def _compile(device: Device, keys: list[Key]) -> None:
         new = [Program(interpreted_spec(ast), code=ast) for ast, _, _ in keys]
     else:
         progress, specs = Progress("compiling", quiet=len(keys) < PROGRESS_FROM), list[ProgramSpec]()
-        try:
+
+        def lowered() -> Iterator[ProgramSpec]:
             for number, (ast, _, _) in enumerate(keys):
                 progress.update(number / len(keys), f"lowering kernel {number + 1} of {len(keys)}")
                 specs.append(_lowered(ast, device))
+                yield specs[-1]
             progress.update(1.0, f"{len(keys)} kernels in the compiler")
-            new = device.compile(specs)
+        try:
+            new = device.compile(lowered())
         except RuntimeError as error:
             for (ast, _, _), spec in zip(keys, specs):
                 if spec.name in str(error):

@@ -6,10 +6,12 @@ depends on one since the last meeting.
 """
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 
 from minigrad.codegen.pipeline import Lowered
 from minigrad.renderer.base import ProgramSpec, join_sources
@@ -28,6 +30,7 @@ from minigrad.target import host_target
 from minigrad.uops.symbolic import evaluate
 
 PER_CALL = 16                   # kernels that one compiler call takes at most
+FIRST_PER_CALL = 4              # of the first call, while later kernels are still being made
 LEAST_PER_CALL = 3              # fewer are not worth starting another compiler for
 MOST_PROGRAMS = 8192            # code of so many is kept in memory, used or not
 # (bytes, operations) below which one thread alone is faster than several, which may sleep and take 20 us to wake.
@@ -45,6 +48,13 @@ class CPUDevice(HostDevice):
         self.compiler: Compiler = find_compiler()
         self._code: dict[str, Code] = {}
         self._lock = fork_safe_lock()
+        threading.Thread(target=self._prepare_pool, daemon=True).start()
+
+    @staticmethod
+    def _prepare_pool() -> None:
+        """The first launch needs the pool, and its compiler a core that recording and scheduling leave free."""
+        with contextlib.suppress(CompileError):     # who launches is told
+            get_pool()
 
     def describe(self) -> str:
         target = self.target
@@ -60,65 +70,77 @@ class CPUDevice(HostDevice):
     def render(self, lowered: Lowered) -> ProgramSpec:
         return render(lowered, self.target, self.compiler.features)
 
-    def compile(self, specs: Sequence[ProgramSpec]) -> list[Program]:
-        """One Program for each spec. CompileError with the source of the kernel that failed."""
-        keys = [self._key(spec) for spec in specs]
-        found = {key: self._code[key] for key in keys if key in self._code}
-        missing = {key: spec for key, spec in zip(keys, specs) if key not in found}
-        if missing:
-            found |= self._from_disk(missing)
-            found |= self._compile_batches({key: spec for key, spec in missing.items() if key not in found})
-            with self._lock:
-                for old in list(self._code)[:max(0, len(self._code) + len(missing) - MOST_PROGRAMS)]:
-                    del self._code[old]
-                self._code |= {key: found[key] for key in missing}
-        return [Program(spec, code[symbol], code, is_small(spec, SMALL))
-                for spec, (code, symbol) in zip(specs, (found[key] for key in keys))]
+    def compile(self, specs: Iterable[ProgramSpec]) -> list[Program]:
+        """One Program for each spec. Of specs that are made one by one, the first are compiled while others are made.
+        CompileError with the source of the kernel that failed.
+        """
+        compilers, early = Compilers(self.compiler), not isinstance(specs, Sequence)
+        wanted: list[tuple[ProgramSpec, str]] = []
+        found: dict[str, Code | None] = {}              # None: a compiler has it
+        batches, waiting = list[dict[str, ProgramSpec]](), dict[str, ProgramSpec]()
+        objects: dict[str, LoadedObject | None] = {}
+
+        def start(batch: dict[str, ProgramSpec]) -> None:
+            batches.append(batch)
+            compilers.start(join_sources(batch)[0])
+        for spec in specs:
+            key = self._key(spec)
+            wanted.append((spec, key))
+            if key in found:
+                continue
+            found[key] = self._code.get(key) or self._from_disk(key, objects)
+            if found[key] is None:
+                waiting[key] = spec
+                if early and len(waiting) == min(PER_CALL, max(FIRST_PER_CALL, sum(map(len, batches)))):
+                    start(waiting)
+                    waiting = {}
+        for batch in split_batches(waiting, self.target.cores):
+            start(batch)
+        new: dict[str, Code] = {}
+        for batch, data in zip(batches, compilers.results()):
+            new |= self._load(batch, data)
+        code = {key: known for key, known in found.items() if known is not None} | new
+        with self._lock:
+            for old in list(self._code)[:max(0, len(self._code) + len(code) - MOST_PROGRAMS)]:
+                del self._code[old]
+            self._code |= code
+        return [Program(spec, code[key][0][code[key][1]], code[key][0], is_small(spec, SMALL)) for spec, key in wanted]
 
     def _key(self, spec: ProgramSpec) -> str:
         return hashlib.sha256(f"{spec.name}\0{spec.prelude}\0{spec.source}".encode()).hexdigest()
 
-    def _from_disk(self, wanted: Mapping[str, ProgramSpec]) -> dict[str, Code]:
-        """What earlier processes compiled."""
+    def _from_disk(self, key: str, objects: dict[str, LoadedObject | None]) -> Code | None:
+        """What an earlier process compiled. `objects`: those that were looked for already, by name."""
         machine = machine_key(self.compiler)
-        found, objects = {}, dict[str, LoadedObject | None]()
-        for key in wanted:
-            where = cache.get(f"program {machine} {key}")
-            if where is None:
-                continue
-            batch, _, symbol = where.decode(errors="replace").partition(" ")
-            if batch not in objects:
-                data = cache.get(f"batch {machine} {batch}")
-                try:
-                    objects[batch] = load_object(data, self.compiler) if data else None
-                except ElfError:
-                    objects[batch] = None
-            code = objects[batch]
-            if code is not None and symbol in code.functions:
-                found[key] = code, symbol
-        return found
+        where = cache.get(f"program {machine} {key}")
+        if where is None:
+            return None
+        batch, _, symbol = where.decode(errors="replace").partition(" ")
+        if batch not in objects:
+            data = cache.get(f"batch {machine} {batch}")
+            try:
+                objects[batch] = load_object(data, self.compiler) if data else None
+            except ElfError:
+                objects[batch] = None
+        code = objects[batch]
+        return (code, symbol) if code is not None and symbol in code.functions else None
 
-    def _compile_batches(self, missing: Mapping[str, ProgramSpec]) -> dict[str, Code]:
-        """Compile in as few compiler calls as keep the cores busy, load the objects and put them on disk."""
-        batches = split_batches(missing, self.target.cores)
-        sources = [join_sources(batch) for batch in batches]
-        objects = compile_all(self.compiler, [source for source, _ in sources])
-        machine = machine_key(self.compiler)
-        found: dict[str, Code] = {}
-        for batch, (source, symbols), data in zip(batches, sources, objects):
-            if isinstance(data, CompileError):
-                if len(batch) == 1:
-                    raise data
-                for key, spec in batch.items():  # one by one, so that the error shows the kernel at fault
-                    found |= self._compile_batches({key: spec})
-                continue
-            code = load_object(data, self.compiler)
-            name = hashlib.sha256(source.encode()).hexdigest()
-            cache.put(f"batch {machine} {name}", data)
-            for key, symbol in zip(batch, symbols):
-                cache.put(f"program {machine} {key}", f"{name} {symbol}".encode())
-                found[key] = code, symbol
-        return found
+    def _load(self, batch: Mapping[str, ProgramSpec], data: bytes | CompileError) -> dict[str, Code]:
+        """Code of a batch, put on disk as well. CompileError where one of its kernels does not compile."""
+        if isinstance(data, CompileError):
+            if len(batch) == 1:
+                raise data
+            found: dict[str, Code] = {}
+            for key, spec in batch.items():  # one by one, so that the error shows the kernel at fault
+                found |= self._load({key: spec}, compile_one(self.compiler, join_sources({key: spec})[0]))
+            return found
+        source, symbols = join_sources(batch)
+        code, machine = load_object(data, self.compiler), machine_key(self.compiler)
+        name = hashlib.sha256(source.encode()).hexdigest()
+        cache.put(f"batch {machine} {name}", data)
+        for key, symbol in zip(batch, symbols):
+            cache.put(f"program {machine} {key}", f"{name} {symbol}".encode())
+        return {key: (code, symbol) for key, symbol in zip(batch, symbols)}
 
     # ---- code for other processes
 
@@ -127,7 +149,10 @@ class CPUDevice(HostDevice):
         sources = [join_sources(batch) for batch in batches]
         support = support_source(self.compiler)     # not every machine has what this compiler takes for granted
         code, places = {"pool": build(pool_source(), self.compiler)}, dict[str, tuple[str, str]]()
-        for number, data in enumerate(compile_all(self.compiler, [support + source for source, _ in sources])):
+        compilers = Compilers(self.compiler)
+        for source, _ in sources:
+            compilers.start(support + source)
+        for number, data in enumerate(compilers.results()):
             if isinstance(data, CompileError):
                 raise data
             code[f"code {number}"] = data
@@ -166,19 +191,34 @@ class CPUDevice(HostDevice):
         return CPUGraph(self, launches)
 
 
-def compile_all(compiler: Compiler, sources: Sequence[str]) -> list[bytes | CompileError]:
-    """Each source's object or error, compiled on as many threads as there are sources but no more than cores."""
-    def result(source: str) -> bytes | CompileError:
-        try:
-            return compiler.compile(source)
-        except CompileError as error:
-            return error
+def compile_one(compiler: Compiler, source: str) -> bytes | CompileError:
+    try:
+        return compiler.compile(source)
+    except CompileError as error:
+        return error
 
-    if len(sources) < 2:
-        return list(map(result, sources))
-    from concurrent.futures import ThreadPoolExecutor
-    with ThreadPoolExecutor(min(len(sources), host_target().cores)) as pool:
-        return list(pool.map(result, sources))
+
+class Compilers:
+    """Compiler processes at work while this thread goes on, no more at once than there are cores."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        self.compiler = compiler
+        self.free = threading.Semaphore(host_target().cores)
+        self.done: dict[int, bytes | CompileError] = {}
+        self.threads: list[threading.Thread] = []
+
+    def start(self, source: str) -> None:
+        def work(number: int) -> None:
+            with self.free:
+                self.done[number] = compile_one(self.compiler, source)
+        self.threads.append(threading.Thread(target=work, args=(len(self.threads),), daemon=True))
+        self.threads[-1].start()
+
+    def results(self) -> list[bytes | CompileError]:
+        """Each source's object or error, in the order in which they were started."""
+        for thread in self.threads:
+            thread.join()
+        return [self.done[number] for number in range(len(self.threads))]
 
 
 def split_batches(specs: Mapping[str, ProgramSpec], cores: int) -> list[dict[str, ProgramSpec]]:

@@ -5,7 +5,7 @@ A device brings how to get and give back a block, how to build a few kernels in 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from minigrad.renderer.base import ProgramSpec
 from minigrad.runtime.compiler import CompileError
@@ -50,7 +50,8 @@ class GPUDevice(Device):
 
     # ---- kernels
 
-    def compile(self, specs: Sequence[ProgramSpec]) -> list[Program]:
+    def compile(self, specs: Iterable[ProgramSpec]) -> list[Program]:
+        specs = list(specs)
         keys = [(spec.name, spec.prelude, spec.source) for spec in specs]
         missing = {key: spec for key, spec in zip(keys, specs) if key not in self._built}
         if missing:

@@ -5,7 +5,7 @@ It compiles no source: the `code` of its Programs is the AST itself, a SINK of S
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from minigrad.renderer.base import ProgramSpec
 from minigrad.runtime.device import Buffer, Program, check_buffers
@@ -22,7 +22,7 @@ class NumpyDevice(HostDevice):
     def describe(self) -> str:
         return f"{self.name}: the interpreter of kernels, no compiler"
 
-    def compile(self, specs: Sequence[ProgramSpec]) -> list[Program]:
+    def compile(self, specs: Iterable[ProgramSpec]) -> list[Program]:
         raise RuntimeError(f"{self.name} interprets kernel ASTs and compiles no source")
 
     def launch(self, program: Program, buffers: Sequence[Buffer], variables: Mapping[str, int],

@@ -5,7 +5,7 @@ and what is copied in is forgotten.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from minigrad.codegen.pipeline import Lowered
 from minigrad.renderer.base import ProgramSpec
@@ -44,7 +44,7 @@ class NullDevice(Device):
     def render(self, lowered: Lowered) -> ProgramSpec:
         return render(lowered, self.target, frozenset({"elementwise"}))
 
-    def compile(self, specs: Sequence[ProgramSpec]) -> list[Program]:
+    def compile(self, specs: Iterable[ProgramSpec]) -> list[Program]:
         return [Program(spec) for spec in specs]
 
     def launch(self, program: Program, buffers: Sequence[Buffer], variables: Mapping[str, int],
