@@ -1,6 +1,7 @@
 """What `make bench` is made of: rows that every library computes alike, turns, and what makes a run void."""
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from extra.benchmarks import measure as measuring
 from extra.benchmarks import turns
 from extra.benchmarks.__main__ import QUICK, Plan, plans, worst
 from extra.benchmarks.gguf_file import write_llama
+from extra.benchmarks.gpt import GPT, gpt_weights, training_batch
 from extra.benchmarks.measure import CLASSES, OURS, Ceilings, Class, Outcome, judge, limited, measure
 from extra.benchmarks.peers import NotOffered, minigrad, operands, sampled
 from extra.benchmarks.peers import numpy as peer_numpy
@@ -22,6 +24,7 @@ from extra.benchmarks.turns import PEERS, Crew, Failed, Peer
 from extra.models.checkpoint import build, read_gguf
 from extra.models.generate import Session
 from extra.models.llama import PRESETS, LlamaConfig, RopeScaling
+from minigrad import Tensor
 
 TINY = LlamaConfig(dim=64, layers=2, heads=4, kv_heads=2, hidden=96, vocab_size=50, context=32, tied=True,
                    rope_scaling=RopeScaling(8.0, 1.0, 4.0, 64))
@@ -207,6 +210,22 @@ def test_others_on_the_cores_make_a_run_void(monkeypatch: pytest.MonkeyPatch) ->
     assert "in use by others" in outcome_of(crew, OPS[1]).void
 
 
+def test_what_measures_itself_is_void_by_the_probes_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second is measured while the memory is slow, and the third with it; the fourth after that."""
+    monkeypatch.setattr(measuring, "TOGETHER", 0.1)
+    read, crew = iter([33e9, 34e9, 20e9, 34e9]), Fake({})
+    monkeypatch.setattr(crew, "ask", lambda name, do, **order: {"read": next(read), "fma": 236e9})
+
+    def outcomes() -> Iterator[Outcome]:
+        for name in "abcd":
+            if name != "c":
+                time.sleep(0.2)
+            yield Outcome(name, "s", 1.0)
+    found = list(measuring.probed(outcomes(), crew, Ceilings()))  # type: ignore[arg-type]
+    assert [one.void for one in found] == ["", "read 27 of 34", "read 27 of 34", "read 27 of 34"]
+    assert [one.probes["read"] for one in found[1:]] == [[34e9, 20e9], [34e9, 20e9], [20e9, 34e9]]
+
+
 def test_the_ratio_compares_times_of_the_same_round() -> None:
     outcome = Outcome("x", "ms", seconds={OURS[0]: [1.0, 10.0, 1.0], "torch": [2.0, 20.0, 2.0]},
                       probes={"read": [34e9, 34e9, 34e9, 60e9], "fma": [1.0]})
@@ -271,3 +290,21 @@ def test_every_peer_of_a_row_is_known() -> None:
     assert {rival for row in rows for rival in row.rivals} <= set(PEERS)
     assert all(isinstance(peer, Peer) and (turns.ROOT / f"extra/benchmarks/peers/{peer.library}.py").exists()
                for peer in PEERS.values())
+
+
+# --- a GPT ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_gpt_that_remembers_reads_tokens_one_by_one_as_it_reads_them_all() -> None:
+    shape = {"layers": 2, "heads": 2, "dim": 16, "vocab": 11, "context": 8}
+    weights = {name: Tensor(array) for name, array in gpt_weights(shape).items()}
+    tokens = training_batch(shape, 1, 5)[0]
+    model = GPT(shape, minigrad.NAMES, lambda x, table: table[x], Tensor.cross_entropy)
+    known: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def remember(layer: int, *new: Tensor) -> tuple[Tensor, Tensor]:
+        keys, values = (old.cat(part, dim=2) for old, part in zip(known[layer], new)) if layer in known else new
+        known[layer] = keys, values
+        return keys, values
+    one_by_one = [model.logits(weights, Tensor(tokens[:, at:at + 1]), at, remember).numpy()[0, 0] for at in range(5)]
+    np.testing.assert_allclose(one_by_one, model.logits(weights, Tensor(tokens)).numpy()[0], rtol=1e-4, atol=1e-5)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from extra.benchmarks import compile_time, replay, search
 from extra.benchmarks.harness import Table, machine
-from extra.benchmarks.measure import Ceilings, Outcome, measure
+from extra.benchmarks.measure import Ceilings, Outcome, measure, probed
 from extra.benchmarks.models import Models
 from extra.benchmarks.plot import publish
 from extra.benchmarks.random_rows import fused, shapes
@@ -138,7 +138,8 @@ def main() -> int:
             content = save(arguments.json, {plan.section: [outcome]})
         print(f"\n{table(listed[plan.section], done)}", flush=True)
     for name in others:
-        sections[name] = list(OTHERS[name][1](arguments.quick))
+        with Crew() as crew:
+            sections[name] = list(probed(OTHERS[name][1](arguments.quick), crew, ceilings))
         content = save(arguments.json, {name: sections[name]})
         print(f"\n{table(listed[name], sections[name])}", flush=True)
     everything = [one for done in sections.values() for one in done]

@@ -42,24 +42,29 @@ def training_batch(shape: Shape, batch: int, tokens: int) -> tuple[np.ndarray[An
 
 
 class GPT:
-    """`names` has t, gelu, layernorm and attention; `embed(tokens, table)` reads rows, `cross_entropy(logits, targets)`
-    is the mean over all."""
+    """`names` has t, gelu, layernorm, attention (causal) and, for what remembers, attention_to_all; `embed(tokens,
+    table)` reads rows, `cross_entropy(logits, targets)` is the mean over all."""
 
     def __init__(self, shape: Shape, names: Mapping[str, Callable[..., Any]], embed: Callable[[Any, Any], Any],
                  cross_entropy: Callable[[Any, Any], Any]) -> None:
         self.shape, self.names, self.embed, self.cross_entropy = shape, names, embed, cross_entropy
 
-    def logits(self, weights: Mapping[str, Any], tokens: Any) -> Any:
-        """(B, T) to (B, T, V)."""
+    def logits(self, weights: Mapping[str, Any], tokens: Any, start: Any = 0,
+               remember: Callable[[int, Any, Any], tuple[Any, Any]] | None = None) -> Any:
+        """(B, T) to (B, T, V). `remember(layer, k, v)`: the keys and values of every position so far, those of the one
+        token at `start` being the last."""
         (batch, count), dim, heads = tokens.shape, self.shape["dim"], self.shape["heads"]
-        t, gelu, norm, attention = (self.names[name] for name in ("t", "gelu", "layernorm", "attention"))
-        x = self.embed(tokens, weights["tokens"]) + weights["positions"][:count]            # (B, T, E)
+        t, gelu, norm, attention = (self.names[name] for name in (
+            "t", "gelu", "layernorm", "attention" if remember is None else "attention_to_all"))
+        x = self.embed(tokens, weights["tokens"]) + weights["positions"][start:start + count]  # (B, T, E)
         for i in range(self.shape["layers"]):
             w = {name: weights[f"{i}.{name}"] for name in
                  ("norm1", "bias1", "qkv", "out", "norm2", "bias2", "up", "down")}
             mixed = norm(x, w["norm1"], w["bias1"]) @ t(w["qkv"])                           # (B, T, 3E)
             q, k, v = (mixed[..., n * dim:(n + 1) * dim].reshape(batch, count, heads, dim // heads).transpose(1, 2)
                        for n in range(3))                                                   # (B, H, T, D)
+            if remember is not None:
+                k, v = remember(i, k, v)
             x = x + attention(q, k, v).transpose(1, 2).reshape(batch, count, dim) @ t(w["out"])
             x = x + gelu(norm(x, w["norm2"], w["bias2"]) @ t(w["up"])) @ t(w["down"])
         return norm(x, weights["norm"], weights["bias"]) @ t(weights["tokens"])

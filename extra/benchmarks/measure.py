@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -32,6 +32,7 @@ WAITED = 0.05           # seconds that a thread waits for a core, a second
 LEAST_ROUNDS, MOST_ROUNDS = 3, 9
 TURN = 0.12             # seconds of one library in a round
 PROBE = 0.04
+TOGETHER = 0.01         # seconds between two outcomes of one measurement, at most
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,23 @@ def _rounds(names: list[str], crew: Crew, outcome: Outcome, budget: float) -> fl
         probe()
         taken += 1
     return max((statistics.median(waited[name]) for name in names if waited[name]), default=0.0)
+
+
+def probed(outcomes: Iterable[Outcome], crew: Crew, ceilings: Ceilings) -> Iterator[Outcome]:
+    """Outcomes that were measured elsewhere, void by the probes right before and after. Those that come together were
+    measured together."""
+    def probe() -> dict[str, float]:
+        return crew.ask(OURS[0], do="probe", seconds=PROBE)
+    before = after = probe()
+    start = time.monotonic()
+    for outcome in outcomes:
+        if time.monotonic() > start + TOGETHER:
+            before, after = after, probe()
+        outcome.probes = {name: [before[name], after[name]] for name in before}
+        ceilings.note(outcome.probes)
+        outcome.void = outcome.void or ceilings.void(outcome.probes, "")
+        yield outcome
+        start = time.monotonic()
 
 
 def judge(outcome: Outcome, row: Row) -> Outcome:

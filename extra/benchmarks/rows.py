@@ -155,8 +155,13 @@ def gpt(name: str, kind: str, shape: Shape, batch: int, tokens: int, goal: Goal)
                batch * tokens, "fma", batch * total / 1e9, 1e-3)
 
 
+# the table of positions is not read
+GPT2_WEIGHTS = sum(math.prod(size) for name, size in weight_shapes(GPT2).items() if name != "positions")
+
 TRAINING = [
     gpt("char-GPT training step, 10.8M, 12×256, AdamW", "train", CHARACTERS, 12, 256, Goal(2.0)),
     gpt("GPT-2 124M, logits of 512 tokens", "forward", GPT2, 1, 512, Goal(1.4)),
+    Row("GPT-2 124M, a token", {"kind": "token", "shape": GPT2, "position": 16}, (), Goal(math.inf, 0.9), "tokens/s", 1,
+        "read", GPT2_WEIGHTS * 4 / 1e9),
     gpt("GPT-2 124M, training step 2×128, AdamW", "train", GPT2, 2, 128, Goal(2.0)),
 ]

@@ -13,7 +13,7 @@ from extra.benchmarks.gpt import GPT, gpt_weights, training_batch
 from extra.benchmarks.peers import Case, Work, expression
 from extra.models.checkpoint import build, read_gguf
 from extra.models.generate import Session
-from minigrad import Context, GlobalCounters, Tensor, TinyJit, dtypes, nn
+from minigrad import Context, GlobalCounters, Tensor, TinyJit, Variable, dtypes, nn
 from minigrad.runtime.probe import flops_now, read_bandwidth_now
 from minigrad.search import beam, records
 from minigrad.search.records import Database
@@ -34,6 +34,7 @@ NAMES: dict[str, Callable[..., Any]] = {
     "rmsnorm": lambda x, w: x * (x.square().mean(-1, keepdim=True) + 1e-5).rsqrt() * w,
     "layernorm": lambda x, w, b: x.layernorm(eps=1e-5) * w + b,
     "attention": lambda q, k, v: q.scaled_dot_product_attention(k, v, is_causal=True),
+    "attention_to_all": Tensor.scaled_dot_product_attention,
     "conv": lambda x, w, stride=1, padding=0: x.conv2d(w, stride=stride, padding=padding),
     "relu": Tensor.relu,
 }
@@ -118,6 +119,26 @@ def _forward(case: Case) -> Work:
     return Work(TinyJit(lambda: model.logits(weights, tokens).realize()), _values)
 
 
+def _token(case: Case) -> Work:
+    """One token of a GPT after a prompt that nobody wrote, always at the same place."""
+    weights = {name: Tensor(array).realize() for name, array in gpt_weights(case["shape"]).items()}
+    model = GPT(case["shape"], NAMES, lambda x, table: table[x], lambda x, y: x.cross_entropy(y))
+    layers, heads, width, context = (case["shape"][name] for name in ("layers", "heads", "dim", "context"))
+    caches = [[Tensor(np.zeros((1, heads, context, width // heads), np.float32)).realize() for _ in range(layers)]
+              for _ in range(2)]
+
+    @TinyJit
+    def step(tokens: Tensor, start: Any) -> Tensor:
+        def remember(layer: int, *new: Tensor) -> tuple[Tensor, Tensor]:
+            for cache, part in zip(caches, new):
+                cache[layer][:, :, start:start + 1] = part
+            keys, values = (cache[layer][:, :, :start + 1] for cache in caches)
+            return keys, values
+        return model.logits(weights, tokens, start, remember).realize()
+    token, start = Tensor([[1]], dtype=dtypes.int32).realize(), Variable("start", 0, context - 1)
+    return Work(lambda: step(token, start.bind(case["position"])), _values)
+
+
 def _session(case: Case) -> Session:
     config, weights, _ = read_gguf(Path(case["path"]))
     return Session(build(config, weights, case["path"], context=min(case["context"], config.context)))
@@ -193,4 +214,4 @@ def _chain(case: Case) -> Work:
 
 KINDS = {kind: _counted(make) for kind, make in {
     "expression": _expression, "train": _train, "forward": _forward, "prefill": _prefill, "decode": _decode,
-    "chain": _chain, "search": _search}.items()}
+    "token": _token, "chain": _chain, "search": _search}.items()}
