@@ -5,7 +5,7 @@ the same for all and how they differ. Of the scratch arrays of a kernel: their d
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import prod
@@ -81,7 +81,7 @@ def conjoin(gates: Iterable[UOp]) -> UOp:
     return reduce(and_, gates, TRUE)
 
 
-def lay_out_scratch(order: list[UOp]) -> tuple[dict[UOp, Scratch], int]:
+def lay_out_scratch(order: Sequence[UOp]) -> tuple[dict[UOp, Scratch], int]:
     """Dimensions from the largest index of any access; arrays one after the other, 64-byte aligned, with room for a
     masked vector.
     """

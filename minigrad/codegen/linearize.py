@@ -84,7 +84,7 @@ class _Walk:
     def __init__(self, loops: Loops) -> None:
         self.loops = loops
         self.serial = 0
-        order = toposort(loops.root)
+        order = nest.order(loops.root)
         self.groups: dict[tuple[UOp, ...], list[UOp]] = {}      # closers by the loops that they open
         self.bit: dict[UOp, int] = {}                           # of each closer
         self.reach = self._closers_below(order)
@@ -92,7 +92,7 @@ class _Walk:
         self.specials = _specials(loops, order)
         self.place_of = {u.src[0]: u.arg for u in self.specials}
 
-    def _closers_below(self, order: list[UOp]) -> dict[UOp, int]:
+    def _closers_below(self, order: Sequence[UOp]) -> dict[UOp, int]:
         """For each node, which closers are below it, as bits."""
         reach: dict[UOp, int] = {}
         for u in order:
@@ -418,7 +418,7 @@ class _Walk:
                 self.emit_statement(s, path)
 
 
-def _specials(loops: Loops, order: list[UOp]) -> list[UOp]:
+def _specials(loops: Loops, order: Sequence[UOp]) -> list[UOp]:
     """The ranges that are a block's or a thread's index."""
     axes = {"global": "block", "local": "thread"}
     found = [u for u in order if u.op is Ops.RANGE and u.arg.kind in axes]

@@ -86,8 +86,15 @@ def fills_of(node: UOp) -> tuple[UOp, ...]:
 
 def free(node: UOp) -> Free:
     """The ranges a node depends on and that are not closed below it. Cached on the node."""
-    if node._free is None:
-        for u in toposort_until(node, lambda u: u._free is not None):
+    stack = [node] if node._free is None else []
+    while stack:
+        u = stack[-1]
+        missing = [s for s in u.src if s._free is None]
+        if missing:
+            stack += missing
+            continue
+        stack.pop()
+        if u._free is None:
             u._free = _free_of(u)
     result: Free = node._free
     return result
@@ -112,15 +119,18 @@ def toposort_until(root: UOp, stop: Callable[[UOp], bool]) -> list[UOp]:
     """Like toposort, without the nodes where `stop` holds and what is only below them."""
     order: list[UOp] = []
     seen: set[UOp] = set()
-    stack: list[tuple[UOp, bool]] = [(root, False)]
+    stack: list[UOp | None] = [root]
     while stack:
-        node, done = stack.pop()
-        if done:
-            order.append(node)
+        node = stack.pop()
+        if node is None:  # all below the node that comes next is in order
+            order.append(stack.pop())  # type: ignore[arg-type]
         elif node not in seen and not stop(node):
             seen.add(node)
-            stack.append((node, True))
-            stack.extend((s, False) for s in node.src if s not in seen)
+            if node.src:
+                stack += (node, None)
+                stack += node.src
+            else:
+                order.append(node)
     return order
 
 
@@ -136,7 +146,7 @@ def substitute(root: UOp, mapping: Mapping[UOp, UOp], ranges: Mapping[UOp, tuple
     ranges = ranges or {}
     done: dict[UOp, UOp] = dict(mapping)    # what is replaced, and what stands above it; the rest stays as it is
     without = done.keys().isdisjoint
-    for u in toposort(root):
+    for u in order(root):
         if without(u.src) or u in mapping:
             continue
         if is_closer(u):
@@ -152,11 +162,13 @@ def substitute(root: UOp, mapping: Mapping[UOp, UOp], ranges: Mapping[UOp, tuple
 
 def transform(root: UOp, change: Callable[[UOp], UOp]) -> UOp:
     """Rebuilds the nest sources first, each node passed through `change`."""
-    done: dict[UOp, UOp] = {}
+    done: dict[UOp, UOp] = {}               # what became another; the rest stays as it is
+    without = done.keys().isdisjoint
     for u in order(root):
-        src = tuple([done[s] for s in u.src])
-        done[u] = change(u if src == u.src else rebuild(u, src))
-    return done[root]
+        new = change(u if without(u.src) else rebuild(u, tuple([done.get(s, s) for s in u.src])))
+        if new is not u:
+            done[u] = new
+    return done.get(root, root)
 
 
 def transform_closers(root: UOp, r: UOp, change: Callable[[UOp, Nodes, Nodes, Nodes], UOp]) -> UOp:
@@ -196,8 +208,13 @@ def extent(r: UOp) -> int:
     return max(0, r.src[1].vmax - r.src[0].vmin)
 
 
+@functools.lru_cache(16)
+def _ranges(root: UOp) -> tuple[UOp, ...]:
+    return tuple([u for u in order(root) if u.op is Ops.RANGE])
+
+
 def ranges_named(root: UOp, name: str) -> list[UOp]:
-    return [u for u in order(root) if u.op is Ops.RANGE and u.arg.name == name]
+    return [r for r in _ranges(root) if r.arg.name == name]
 
 
 def innermost(root: UOp) -> tuple[UOp, Nodes]:

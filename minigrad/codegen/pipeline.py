@@ -11,7 +11,7 @@ from ..target import Target
 from ..uops import Ops, UOp, sint, toposort
 from ..uops.symbolic import ssimplify
 from ..uops.trace import record
-from . import cost, heuristic, heuristic_gpu
+from . import cost, heuristic, heuristic_gpu, nest
 from .linearize import Linear, linearize
 from .lower import Loops, lower_ast
 from .naming import kernel_name
@@ -74,7 +74,7 @@ def apply_opts(loops: Loops, opts: Sequence[Opt], target: Target) -> None:
 def finish(ast: UOp, loops: Loops) -> Lowered:
     linear = linearize(loops)                       # loops opened and closed, addresses and gates made
     params = {u.arg.slot: u for root in (ast, loops.lowering.ast) for u in toposort(root) if u.op is Ops.PARAM}
-    used = {u for u in toposort(loops.root) if u.op is Ops.VARIABLE}
+    used = {u for u in nest.order(loops.root) if u.op is Ops.VARIABLE}
     return Lowered(kernel_name(ast, loops.root), linear, loops.thread, _threads(loops),
                    params=tuple(params[slot] for slot in sorted(params)),
                    written=tuple(sorted({s.src[0].arg.slot for s in ast.src})),
@@ -87,5 +87,5 @@ def _threads(loops: Loops) -> sint:
     """The extent of the axis that is cut among threads: where the last part of it ends."""
     if loops.thread is None:
         return 1
-    ends = [u.src[1] for u in toposort(loops.root) if u.op is Ops.RANGE and u.arg.name.rstrip("'") == loops.thread]
+    ends = [u.src[1] for u in nest.order(loops.root) if u.op is Ops.RANGE and u.arg.name.rstrip("'") == loops.thread]
     return ssimplify(functools.reduce(UOp.maximum, ends))

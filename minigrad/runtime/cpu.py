@@ -96,12 +96,12 @@ class CPUDevice(HostDevice):
                     waiting = {}
         for batch in split_batches(waiting, self.target.cores):
             start(batch)
-        new: dict[str, Code] = {}
+        code = {key: known for key, known in found.items() if known is not None}
         for batch, data in zip(batches, compilers.results()):
-            new |= self._load(batch, data)
-        code = {key: known for key, known in found.items() if known is not None} | new
+            code |= self._load(batch, data)
         with self._lock:
-            for old in list(self._code)[:max(0, len(self._code) + len(code) - MOST_PROGRAMS)]:
+            new = [key for key in code if key not in self._code]
+            for old in list(self._code)[:max(0, len(self._code) + len(new) - MOST_PROGRAMS)]:
                 del self._code[old]
             self._code |= code
         return [Program(spec, code[key][0][code[key][1]], code[key][0], is_small(spec, SMALL)) for spec, key in wanted]
@@ -199,11 +199,11 @@ def compile_one(compiler: Compiler, source: str) -> bytes | CompileError:
 
 
 class Compilers:
-    """Compiler processes at work while this thread goes on, no more at once than there are cores."""
+    """Compiler processes at work while this thread goes on; all of them have no more threads than there are cores."""
 
     def __init__(self, compiler: Compiler) -> None:
         self.compiler = compiler
-        self.free = threading.Semaphore(host_target().cores)
+        self.free = threading.Semaphore(max(1, host_target().cores - 1))
         self.done: dict[int, bytes | CompileError] = {}
         self.threads: list[threading.Thread] = []
 
@@ -216,6 +216,7 @@ class Compilers:
 
     def results(self) -> list[bytes | CompileError]:
         """Each source's object or error, in the order in which they were started."""
+        self.free.release()     # this thread's core
         for thread in self.threads:
             thread.join()
         return [self.done[number] for number in range(len(self.threads))]
