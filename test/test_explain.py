@@ -108,7 +108,7 @@ EDITED: dict[Reason, tuple[Callable[[], Any], Callable[[], Any]]] = {
                    lambda: (x := data(256, 256)).sum(axis=1, keepdim=True) + x),
     Reason.PARALLEL: (lambda: data(1, 100_000).softmax(axis=1), lambda: data(8, 12_500).softmax(axis=1)),
     Reason.SCRATCH: (lambda: neighbours(hard(data(4, 1 << 18))), lambda: neighbours(hard(data(1 << 10, 1 << 10)))),
-    Reason.STREAM: (lambda: softmax_of_a_product(60_000), lambda: softmax_of_a_product(6000)),
+    Reason.STREAM: (lambda: softmax_of_a_product(600_000), lambda: softmax_of_a_product(6000)),
     Reason.HEAVY: (lambda: (data(1024, 1024) @ data(1024, 1024)) @ data(1024, 64),
                    lambda: (data(1024, 64) @ data(64, 1024)) @ data(1024, 64)),
     Reason.BLOCKED: (lambda: (data(4096, 256).T @ data(4096, 256)).exp(),

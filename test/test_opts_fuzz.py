@@ -16,6 +16,7 @@ from kernel_cases import CASES, Case, difference, finish_specs, run
 
 from minigrad.codegen import nest
 from minigrad.codegen.lower import Loops
+from minigrad.codegen.online import Online
 from minigrad.codegen.opts import (
     Carry,
     Fuse,
@@ -53,7 +54,8 @@ def propose(rng: random.Random, loops: Loops) -> Opt:
     closers = [u for u in order if nest.is_closer(u) and nest.parts(u)[1]]
     together = [r.arg.name for r in nest.parts(rng.choice(closers))[1]] if closers else names
     kind = rng.choices(("split", "merge", "order", "thread", "vector", "upcast", "unroll", "peel", "place", "bound",
-                        "carry", "stream", "prefetch", "fuse"), (6, 2, 3, 2, 5, 4, 2, 3, 5, 3, 3, 1, 2, 2))[0]
+                        "carry", "online", "stream", "prefetch", "fuse"),
+                       (6, 2, 3, 2, 5, 4, 2, 3, 5, 3, 3, 4, 1, 2, 2))[0]
     if kind == "split":
         return Split(name, rng.choice((2, 3, 4, 4, 5, 8, 16)))
     if kind == "merge":
@@ -79,6 +81,11 @@ def propose(rng: random.Random, loops: Loops) -> Opt:
         return Bound(name, tuple(rng.sample(names, min(len(names), rng.randrange(3)))), rng.choice((1, 1, 4, 16)))
     if kind == "carry":
         return Carry(name, rng.choice(names))
+    if kind == "online":
+        maxima = [nest.parts(u)[1][0].arg.name for u in closers if u.op is Ops.REDUCE and u.arg is Ops.MAX]
+        outer = [r.arg.name for r in nest.innermost(loops.root)[1]]
+        level = tuple(outer[:rng.randrange(len(outer) + 1)])
+        return Online(rng.choice(maxima or names), rng.choice((2, 3, 4, 8, 16)), level)
     if kind == "prefetch":
         return Prefetch(rng.randrange(1, 3), rng.choice(names), rng.choice(names))
     return NonTemporal(rng.randrange(2))

@@ -115,6 +115,12 @@ def _free_of(node: UOp) -> Free:
     return result
 
 
+def carried(root: UOp) -> set[tuple[UOp, UOp]]:
+    """Scratch arrays that a loop carries, with its range: each iteration reads what the one before it left there."""
+    return {(u.src[0], r) for u in order(root) if u.op is Ops.LOAD and u.src[0].op is Ops.SCRATCH
+            for r in waits_of(u) if r.op is Ops.RANGE}
+
+
 def toposort_until(root: UOp, stop: Callable[[UOp], bool]) -> list[UOp]:
     """Like toposort, without the nodes where `stop` holds and what is only below them."""
     order: list[UOp] = []

@@ -87,7 +87,9 @@ class Split(Opt):
         return no_loop(loops, self.range) or next(
             (f"{self.range} starts at {r.src[0]!r}" for r in nest.ranges_named(loops.root, self.range)
              if r.src[0].op is not Ops.CONST and linear(r.src[0])[0] % self.size), None
-        ) or _thread_in_parts(loops, self.range)
+        ) or _thread_in_parts(loops, self.range) or next(
+            (f"{self.range} carries scratch, which a rest would change" for _, r in nest.carried(loops.root)
+             if r.arg.name == self.range and ((r.src[1] - r.src[0]) % self.size) is not index_const(0)), None)
 
     def apply(self, loops: Loops) -> None:
         for r in nest.ranges_named(loops.root, self.range):

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from ..dtype import DType, accumulator, dtypes
 from ..target import Target
-from ..uops import Ops, ScratchArg, UOp
+from ..uops import Ops, ScratchArg, UOp, toposort
 from ..uops.uop import add_scaled, bounds, index_const, linear
 from . import nest
 from .lower import Loops, reduce_identity
@@ -103,6 +103,7 @@ class Place(Opt):
             if any(u in outside for u in uses):
                 return f"the level's range {r.arg.name} is not around every use"
         indices = [_indices_of(u) for u in uses]
+        blocked = any(r.arg.name in loops.serial for r in level)    # padding is the same in all blocks, and no gate
         shape = node.shape
         base: list[UOp] = []
         extents: list[UOp] = []
@@ -116,7 +117,7 @@ class Place(Opt):
             n = shape[axis]
             if node.op is not Ops.PARAM and bounds(low)[0] < 0:
                 return f"elements of {self.value} are used before its start on axis {axis}: the array would begin there"
-            if node.op is not Ops.PARAM and isinstance(n, int) and bounds(high)[1] > n:
+            if node.op is not Ops.PARAM and isinstance(n, int) and bounds(high)[1] > n and not blocked:
                 # a value's uses mask what lies beyond, while an input reads as 0 there
                 high = high.minimum(index_const(n))
             base.append(low)
@@ -125,20 +126,22 @@ class Place(Opt):
             a for a in range(len(shape)) if extents[a] is not index_const(1)
         }:
             return "the layout does not name every axis"
-        dtype = uses[0].dtype
-        return _Plan(node, tuple(uses), tuple(level), tuple(base), tuple(extents), dtype)
+        plan = _Plan(node, tuple(uses), tuple(level), tuple(base), tuple(extents), uses[0].dtype,
+                     tuple([None if extent is index_const(1) else UOp.range(f"{self.label}_{axis}", 0, extent)
+                            for axis, extent in enumerate(extents)]))
+        return _as_used(plan, {memory for memory, _ in nest.carried(loops.root)}) or plan
 
     def apply(self, loops: Loops) -> None:
         plan = self._plan(loops)
         assert not isinstance(plan, str), plan
-        shape = plan.node.shape
-        clean = tuple(UOp.range(f"clean{axis}", 0, n) if n != 1 else index_const(0) for axis, n in enumerate(shape))
-        fresh: list[UOp | None] = [None if extent is index_const(1) else UOp.range(f"{self.label}_{axis}", 0, extent)
-                                   for axis, extent in enumerate(plan.extents)]
-        at = {c: b if r is None else b + r for c, b, r in zip(clean, plan.base, fresh) if c.op is Ops.RANGE}
-        value = nest.substitute(loops.lowering.lower(plan.node, clean), at)
-        if value.op is Ops.VALUE:
-            value = value.src[0]
+        fresh = plan.fresh
+        if plan.value is not None:
+            value = plan.value
+        else:
+            clean = tuple(UOp.range(f"clean{axis}", 0, n) if n != 1 else index_const(0)
+                          for axis, n in enumerate(plan.node.shape))
+            at = {c: b if r is None else b + r for c, b, r in zip(clean, plan.base, fresh) if c.op is Ops.RANGE}
+            value = bare(nest.substitute(loops.lowering.lower(plan.node, clean), at))
         if value.dtype is not plan.dtype:       # an input, widened
             value = value.src[0]
         # a block's memory is small: gates, which cost a GPU little, rather than padding
@@ -166,6 +169,24 @@ class _Plan:
     base: tuple[UOp, ...]
     extents: tuple[UOp, ...]
     dtype: DType
+    fresh: tuple[UOp | None, ...]           # the fill's range of each axis
+    value: UOp | None = None                # what the fill stores, where that is not the AST's value at these
+
+
+def _as_used(plan: _Plan, carried: set[UOp]) -> _Plan | str | None:
+    """The plan of a value that is made of what a loop carries: filled as its uses compute it. None: it is not."""
+    if not carried or not any(u.op is Ops.LOAD and u.src[0] in carried for u in toposort(*plan.uses)):
+        return None
+    found = set()
+    for use in plan.uses:
+        moved = [(add_scaled(i, b, -1), r) for i, b, r in zip(_indices_of(use), plan.base, plan.fresh) if r is not None]
+        if any(i.op is not Ops.RANGE for i, _ in moved) or len({i for i, _ in moved}) < len(moved):
+            return "what a loop carries is not placed from indices that are no ranges"
+        found.add(nest.substitute(bare(use), {i: r for i, r in moved if r is not None}))
+    value = found.pop()
+    if found or not nest.free(value) <= {*plan.level, *plan.fresh}:
+        return "its uses lie in different iterations of a loop that carries it"
+    return replace(plan, value=value)
 
 
 def own_loads(guard: UOp) -> list[UOp]:

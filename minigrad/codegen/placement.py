@@ -8,13 +8,15 @@ rows are taken a block at a time.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 from ..target import Target
-from ..uops import TRANSCENDENTAL, Ops, UOp
+from ..uops import TRANSCENDENTAL, Ops, UOp, toposort
 from ..uops.uop import bounds, linear
 from . import nest
 from .lower import Loops
 from .nest import parts
+from .online import Online
 from .opts import Order, Split
 from .place import Bound, Place
 from .tiles import attempt, stride
@@ -29,9 +31,41 @@ LEAST_BOUND = 16  # iterations from which a reduce is worth a loop whose end var
 def place_values(loops: Loops, target: Target, rows: int = LANES_MULTIPLE, shared: bool = False) -> None:
     """Consumers first: a producer's uses may come to stand in a consumer's fill. `rows`: of a block, at most; `shared`:
     the threads of a block share what is kept."""
+    _carry_maxima(loops, target, rows)
     for name in reversed([n for n in loops.values if n.startswith("v")]):
         _place_value(loops, name, target, rows, shared)
     _bound_reduces(loops, target)
+
+
+def _carry_maxima(loops: Loops, target: Target, rows: int) -> None:
+    """Rows of products that are only compared with their maximum and summed are taken in blocks that fit the first
+    cache (ONLINE), if whole ones would crowd what is streamed past them out of the second.
+    """
+    for top in [u for u in nest.order(loops.root) if u.op is Ops.REDUCE and u.arg is Ops.MAX]:
+        (r, *others), outer = parts(top)[1], nest.innermost(loops.root)[1]
+        around = [x for x in outer if x in nest.free(top)]
+        row = max(around, key=nest.extent, default=r)
+        if others or nest.extent(row) < rows or BLOCK * nest.extent(r) * 4 <= target.l2 // 8 or \
+                not any(u.op is Ops.REDUCE for u in toposort(top.src[0])):
+            continue
+        block = min(LANES_MULTIPLE, max(LEAST_BOUND, target.l1 // 8 // rows))
+        block = next((n for n in range(block, block // 2, -1) if nest.extent(r) % n == 0), block)   # without a rest
+        before = replace(loops, opts=list(loops.opts))
+        name, level = row.arg.name, [x.arg.name for x in around if x is not row]
+        attempt(loops, Order((*level, name, *(x.arg.name for x in outer if x not in around))), target)
+        attempt(loops, Split(name, rows), target)
+        level.append(f"{name}.0")
+        _bound_reduces(loops, target, block)
+        if not attempt(loops, Online(r.arg.name, block, tuple(level)), target) or _read_behind(loops.root, r):
+            loops.root, loops.opts, loops.serial = before.root, before.opts, before.serial
+
+
+def _read_behind(root: UOp, r: UOp) -> bool:
+    """Whether anything that the loop over a range's blocks computes for each is needed behind it as well."""
+    (loop,) = nest.closers(root, f"{r.arg.name}.0")
+    block, behind = parts(loop)[1][0], nest.toposort_until(root, lambda u: u is loop)
+    inside = {u.arg for u in toposort(loop) if u.op is Ops.VALUE and block in nest.free(u)}
+    return any(u.op is Ops.VALUE and u.arg in inside for u in behind)
 
 
 def _place_value(loops: Loops, name: str, target: Target, rows: int, shared: bool) -> None:
@@ -51,7 +85,7 @@ def _place_value(loops: Loops, name: str, target: Target, rows: int, shared: boo
     level = _block_rows(loops, uses, _level(loops, uses, target), homes, target, rows)
     _bound_reduces(loops, target)
     # if it is too large for this level, nothing deeper is possible than the ranges all uses share
-    attempt(loops, Place(name, tuple(level), _layout(loops.root, name, level), shared=shared), target)
+    attempt(loops, Place(name, tuple(level), _layout(loops.root, name, level, loops.serial), shared=shared), target)
 
 
 def _users(root: UOp) -> dict[UOp, list[UOp]]:
@@ -139,7 +173,8 @@ def _level(loops: Loops, uses: list[UOp], target: Target) -> list[str]:
     level, others = [n for n, shared in names if shared], [n for n, shared in names if not shared]
     if [n for n, _ in names[: len(level)]] != level and not attempt(loops, Order((*level, *others)), target):
         return [n for n, _ in itertools.takewhile(lambda name: name[1], names)]
-    return level
+    inside = [r.arg.name for r in common.difference(outer) if r.arg.name in loops.serial]   # of a loop that carries
+    return level + inside
 
 
 def _slides(index: UOp, r: UOp, outer: frozenset[UOp]) -> bool:
@@ -152,11 +187,14 @@ def _slides(index: UOp, r: UOp, outer: frozenset[UOp]) -> bool:
     return r in terms and bool(inside) and span >= abs(terms[r])
 
 
-def _layout(root: UOp, name: str, level: list[str]) -> tuple[tuple[int, int, int], ...]:
+def _layout(root: UOp, name: str, level: list[str], carried: frozenset[str]) -> tuple[tuple[int, int, int], ...]:
     """Row-major, unless the rows of a block are lanes: then their axis comes last."""
     use = next(u for u in nest.order(root) if u.op is Ops.VALUE and u.arg == name)
     moving = {a: [r for r in nest.free(i) if r.arg.name not in level] for a, i in enumerate(use.src[1:])}
     axes = [a for a, ranges in moving.items() if ranges]
+    blocks = [a for a in axes if level[-1] in {r.arg.name for r in nest.free(use.src[1 + a])}] if level else []
+    if blocks and level[-1] in carried:     # sums go down the columns, of which neighbours are lanes
+        return tuple((a, 1, 0) for a in (*blocks, *(a for a in axes if a not in blocks)))
     last = [a for a in axes for r in moving[a] if level and r.arg.name == level[-1][:-1] + "1" and _has_lanes([use], r)]
     if len(last) != 1 or last == axes[-1:]:
         return ()
@@ -220,8 +258,8 @@ def _streams_past(uses: list[UOp], homes: set[UOp], row: UOp) -> bool:
     return False
 
 
-def _bound_reduces(loops: Loops, target: Target) -> None:
-    """Loops of reduces end where their guards do."""
+def _bound_reduces(loops: Loops, target: Target, block: int = LANES_MULTIPLE) -> None:
+    """Loops of reduces end where their guards do, long ones after a whole block."""
     level: list[str] = []
     for r in nest.innermost(loops.root)[1]:
         level.append(r.arg.name)
@@ -233,7 +271,7 @@ def _bound_reduces(loops: Loops, target: Target) -> None:
         if max(map(nest.extent, found)) < LEAST_BOUND:
             continue
         if any(r.src[1].op is Ops.CONST and r.src[0].op is Ops.CONST for r in found):
-            multiple = LANES_MULTIPLE if nest.extent(found[0]) >= 4 * LANES_MULTIPLE else 1
+            multiple = block if nest.extent(found[0]) >= 4 * LANES_MULTIPLE else 1
             inner = [n for n in level if all(n in {x.arg.name for x in nest.free(u)} for u in nest.order(loops.root)
                                              if u.op is Ops.REDUCE and any(r in parts(u)[1] for r in found))]
             bound = Bound(name, tuple(inner), multiple)

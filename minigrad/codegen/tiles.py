@@ -567,7 +567,7 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
     if rows is not None:
         height = max(1, (target.registers - 1) // (vectors * reduces) - 1)
         height = min(height, MOST_ROWS, extent(rows))
-        least = height * 2 // 3 if extent(rows) <= 4 * height else height - 1
+        least = height * 2 // 3 if view.level or extent(rows) <= 4 * height else height - 1
         without_rest = (h for h in range(height, least - 1, -1) if extent(rows) % h == 0)
         height = next(without_rest, height)
         if extent(rows) % height and extent(rows) <= 4 * height:    # then about equal tiles

@@ -239,10 +239,10 @@ class Pricer:
         rest = math.prod(n for n, k in zip(shape, kept) if not k)
         nbytes = node.dtype.itemsize
         most = costs.scratch
-        if rest * nbytes > most:
-            if self.work.expansion(node) == 1.0:
-                return Reason.SCRATCH
-            most = max(most, costs.l3 // costs.cores // 4)  # long rows of a table of pairs: a few, in the shared cache
+        if self.work.expansion(node) != 1.0:    # long rows of a table of pairs: some, in the shared cache or by blocks
+            most = max(most, costs.l3 // costs.cores // 4)
+        elif rest * nbytes > most:
+            return Reason.SCRATCH
         if self.is_heavy(node, buffer):
             return Reason.HEAVY
         kept_index = self.indices.index(tuple([f if k else ZERO for f, k in zip(index.axes, kept)]))

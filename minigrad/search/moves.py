@@ -18,6 +18,7 @@ from ..codegen.gpu import Global, Group, Local
 from ..codegen.lower import Loops
 from ..codegen.matrix import Matrix
 from ..codegen.nest import parts
+from ..codegen.online import Online
 from ..codegen.opts import Carry, Fuse, Merge, NonTemporal, Opt, Order, Peel, Split, Thread, Unroll, Upcast, Vector
 from ..codegen.pipeline import choose, loops_of
 from ..codegen.place import Bound, Place
@@ -124,6 +125,8 @@ def _changed(root: UOp, opt: Opt) -> Iterator[Opts]:
         yield from ((Order(ranges),) for ranges in _swapped(opt.ranges))
     elif isinstance(opt, Bound):
         yield from ((replace(opt, multiple=m),) for m in {1, opt.multiple * 4, opt.multiple // 4} - {0, opt.multiple})
+    elif isinstance(opt, Online):
+        yield from ((replace(opt, size=size),) for size in (opt.size * 2, opt.size // 2) if size > 1)
     elif isinstance(opt, Place):
         yield from ((replace(opt, level=opt.level[:n]),) for n in range(len(opt.level)))
         if opt.shared:

@@ -19,6 +19,7 @@ from typing import Any
 
 from ..codegen.gpu import Global, Group, Local
 from ..codegen.matrix import Matrix
+from ..codegen.online import Online
 from ..codegen.opts import Carry, Fuse, Merge, NonTemporal, Opt, Order, Peel, Split, Thread, Unroll, Upcast, Vector
 from ..codegen.place import Bound, Place
 from ..codegen.prefetch import Ahead, Prefetch
@@ -28,8 +29,8 @@ from ..runtime.disk import write_atomically
 from ..target import Target
 
 OPTS: dict[str, type[Opt]] = {kind.__name__: kind for kind in (
-    Split, Merge, Fuse, Order, Thread, Vector, Upcast, Unroll, Peel, Carry, NonTemporal, Place, Bound, Global, Local,
-    Group, Matrix, Prefetch, Ahead)}
+    Split, Merge, Fuse, Order, Thread, Vector, Upcast, Unroll, Peel, Carry, Online, NonTemporal, Place, Bound, Global,
+    Local, Group, Matrix, Prefetch, Ahead)}
 SHIPPED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shipped.jsonl")
 
 Opts = tuple[Opt, ...]

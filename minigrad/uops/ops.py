@@ -9,10 +9,11 @@ overflows.
 Floats are IEEE; sums may be reassociated by the optimiser, factors that do not change in a sum taken out of it, and
 in a sum a product that is masked to zero by the bounds of one factor may be a product with that factor as zero (NaN
 beside an infinity, as in a convolution that is padded); sums of products of bfloat16 may take numbers below float32's
-normal range as zero. Nothing else. a/b is FDIV, not a * RECIPROCAL(b): they differ for many integers. MAX gives NaN
-if either source is NaN; comparisons with NaN are False, CMPNE True. EXP is an op of its own, since EXP2 of a rounded
-product loses up to 64 ulp. float16 and bfloat16 are computed op by op in float32 and rounded when stored or cast;
-their sums accumulate in float32.
+normal range as zero; sums of exponentials below a maximum may be taken below the maximum so far and scaled later, also
+past a rounding to 16 bits. Nothing else. a/b is FDIV, not a * RECIPROCAL(b): they differ for many integers. MAX gives
+NaN if either source is NaN; comparisons with NaN are False, CMPNE True. EXP is an op of its own, since EXP2 of a
+rounded product loses up to 64 ulp. float16 and bfloat16 are computed op by op in float32 and rounded when stored or
+cast; their sums accumulate in float32.
 
 A masked element of a VIEW reads as zero and is not loaded. GATHER outside of its table reads zero, SCATTER outside of
 its destination is dropped. Values have no side effects and no order of evaluation; STOREs of a kernel happen as if all
