@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigrad import Tensor, dtypes
-from minigrad.nn import Linear
 from minigrad.nn.state import (
     get_parameters,
     get_state_dict,
@@ -232,27 +231,6 @@ def test_tensors_at_any_alignment_are_used_where_they_lie(tmp_path: Path, shift:
     assert (loaded.reshape(10, 10) @ loaded.reshape(10, 10)).sum().item() == pytest.approx(
         float((values.reshape(10, 10) @ values.reshape(10, 10)).sum())
     )
-
-
-def test_files_of_a_loaded_model_are_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of the file's pages are entered, in parts, without anybody touching them."""
-    monkeypatch.setattr("minigrad.runtime.disk.AHEAD", 1 << 20)
-    layer = Linear(1024, 1024, bias=False)
-    safe_save({"weight": Tensor.ones(1024, 1024)}, tmp_path / "a.safetensors")
-    loaded = safe_load(tmp_path / "a.safetensors")
-
-    def entered() -> int:
-        """Bytes of the file's mapping that lie in this process's pages."""
-        part = Path("/proc/self/smaps").read_text().partition(str(tmp_path / "a.safetensors"))[2]
-        return int(part.partition("Rss:")[2].split()[0]) << 10
-    if not Path("/proc/self/smaps").exists():
-        pytest.skip("the system does not say which pages are entered")
-    before = entered()
-    load_state_dict(layer, loaded)
-    end = time.monotonic() + 30
-    while entered() < 4 << 20 and time.monotonic() < end:
-        time.sleep(0.01)
-    assert before < 2 << 20 and entered() >= 4 << 20
 
 
 def test_saving_over_the_file_that_the_tensors_come_from_is_safe(tmp_path: Path) -> None:

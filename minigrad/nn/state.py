@@ -67,8 +67,7 @@ def get_parameters(model: Any) -> list[Tensor]:
 
 
 def load_state_dict(model: Any, state: Mapping[str, Tensor], strict: bool = True) -> None:
-    """Make the model's tensors those of `state`. Nothing is copied: the dtype is the given tensor's. Mapped files are
-    read ahead.
+    """Make the model's tensors those of `state`. Nothing is copied: the dtype is the given tensor's.
 
     Raises ValueError for shapes that differ, and, with `strict`, for names that one side lacks; the model is then
     unchanged."""
@@ -83,9 +82,6 @@ def load_state_dict(model: Any, state: Mapping[str, Tensor], strict: bool = True
                              f"the model's is {own[name].shape}")
     for name in shared:
         own[name].replace(state[name].to(own[name].device))
-    owners = [own[name].uop.arg.owner for name in shared if own[name].uop.op is Ops.BUFFER]
-    for file in {owner for owner in owners if isinstance(owner, MappedFile)}:
-        file.read_ahead()
 
 
 def _some(what: str, names: list[str]) -> str:

@@ -49,13 +49,13 @@ class Buffer:
     ValueError for negative sizes, or a part that does not lie inside its base.
     """
 
-    __slots__ = ("__weakref__", "owner", "_ptr", "base", "device", "dtype", "nbytes", "offset", "readonly", "shape",
+    __slots__ = ("__weakref__", "_owner", "_ptr", "base", "device", "dtype", "nbytes", "offset", "readonly", "shape",
                  "size")
 
     def __init__(self, device: str, shape: tuple[int, ...], dtype: DType, *, base: Buffer | None = None,
                  offset: int = 0) -> None:
         self._ptr: int | None = None
-        self.owner: object = None          # what keeps external memory alive
+        self._owner: object = None          # what keeps external memory alive
         self.base: Buffer | None = None
         if any(n < 0 for n in shape) or dtype.itemsize == 0:
             raise ValueError(f"Buffer: shape {shape} of {dtype!r}")
@@ -84,7 +84,7 @@ class Buffer:
         buffer = cls(device, shape, dtype)
         if not get_device(buffer.device).is_host:
             raise ValueError(f"Buffer.external: {device} does not compute on host memory")
-        buffer._ptr, buffer.owner, buffer.readonly = ptr, owner if owner is not None else buffer.shape, readonly
+        buffer._ptr, buffer._owner, buffer.readonly = ptr, owner if owner is not None else buffer.shape, readonly
         return buffer
 
     @classmethod
@@ -110,7 +110,7 @@ class Buffer:
     @property
     def is_external(self) -> bool:
         """Whether something else owns the memory."""
-        return (self.owner if self.base is None else self.base.owner) is not None
+        return (self._owner if self.base is None else self.base._owner) is not None
 
     @property
     def is_allocated(self) -> bool:
@@ -173,7 +173,7 @@ class Buffer:
 
     def __del__(self) -> None:
         ptr = getattr(self, "_ptr", None)
-        if ptr is not None and self.base is None and self.owner is None:
+        if ptr is not None and self.base is None and self._owner is None:
             device = _instances.get(self.device) if _instances else None  # emptied when the interpreter ends
             if device is not None:
                 device.free(ptr, self.nbytes)

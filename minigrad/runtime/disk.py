@@ -13,7 +13,6 @@ import contextlib
 import fcntl
 import mmap
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -22,12 +21,8 @@ import numpy as np
 from minigrad.dtype import DType
 from minigrad.helpers import prod
 from minigrad.runtime.device import Buffer
-from minigrad.runtime.memory import c_library
 
 PathLike = str | os.PathLike[str]
-
-MADV_POPULATE_READ = 22     # of Linux 5.14
-AHEAD = 64 << 20            # bytes
 
 
 class MappedFile:
@@ -51,18 +46,6 @@ class MappedFile:
     def __getitem__(self, part: slice) -> bytes:
         """A copy of some bytes, such as a header; a part that lies outside the file is shorter, as of `bytes`."""
         return bytes(self.bytes[part])
-
-    def read_ahead(self) -> None:
-        """Have the system read all of it and enter its pages, beside what this thread does: later nobody waits for them
-        one after the other. Not of a file that would fill the memory.
-        """
-        def populate() -> None:
-            for start in range(0, self.size, AHEAD):    # in parts: nothing else can be mapped meanwhile
-                if c_library().madvise(self._address + start, min(AHEAD, self.size - start), MADV_POPULATE_READ):
-                    return
-
-        if self.size < os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE // 2:
-            threading.Thread(target=populate, daemon=True).start()
 
     def buffer(self, offset: int, shape: tuple[int, ...], dtype: DType, device: str = "CPU") -> Buffer:
         """The elements at `offset` bytes as a read-only buffer. ValueError if they do not lie inside the file."""
