@@ -15,7 +15,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from minigrad.renderer.mathlib import CONVERSIONS, FUNCTIONS, function_name, math_source, math_types, vector_typedefs
+from minigrad.renderer.mathlib import (
+    CONVERSIONS,
+    FUNCTIONS,
+    SCALARS,
+    function_name,
+    math_source,
+    math_types,
+    vector_typedefs,
+)
 from minigrad.runtime.compiler import COMMON_FLAGS, Compiler, find_compiler, try_compiler
 from minigrad.runtime.elf import LoadedObject, load_elf, load_shared
 
@@ -317,6 +325,36 @@ class TestConversions:
         number = ~np.isnan(x)
         np.testing.assert_array_equal(y[number], _to_bfloat16(x)[number])
         assert ((y[~number] & 0x7fff) > 0x7f80).all()
+
+
+# Parts of vectors
+
+PARTS = {"f32x4": np.float32, "f32x8": np.float32, "f32x16": np.float32, "i32x8": np.int32, "u32x16": np.uint32,
+         "i16x8": np.int16, "u16x16": np.uint16, "f64x4": np.float64}
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("width", PARTS)
+def test_lanes_outside_of_a_part_are_neither_read_nor_written(width: str, build: str) -> None:
+    pairs, lanes = [("load", width), ("store", width)], int(width.partition("x")[2])
+    one = SCALARS[width.partition("x")[0]]
+    source = "\n".join((vector_typedefs({width, *math_types(pairs)}), math_source(pairs),
+                        f"void part(const {one} *x, {one} *y, long first, long end) {{\n"
+                        f"    mg_store_{width}(y, first, end, mg_load_{width}(x, first, end) + 1);\n}}",
+                        f"void loaded(const {one} *x, {width} *y, long first, long end) {{\n"
+                        f"    *y = mg_load_{width}(x, first, end);\n}}"))
+    library = load_elf(_compiler(build).compile(source))
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_long, ctypes.c_long)
+    part, loaded = kind(library["part"]), kind(library["loaded"])
+    dtype = np.dtype(PARTS[width])
+    x, y, all_of_it = np.arange(3, 3 + lanes, dtype=dtype), np.zeros(lanes, dtype), _aligned(lanes, dtype)
+    for first, end in ((0, lanes), (0, 1), (1, lanes - 1), (lanes - 1, lanes), (-5, 2), (2, lanes + 40), (3, 1)):
+        y[:] = 0
+        part(x.ctypes.data, y.ctypes.data, first, end)
+        loaded(x.ctypes.data, all_of_it.ctypes.data, first, end)
+        inside = (np.arange(lanes) >= first) & (np.arange(lanes) < end)
+        np.testing.assert_array_equal(y, np.where(inside, x + 1, 0))
+        np.testing.assert_array_equal(all_of_it, np.where(inside, x, 0))
 
 
 # The text

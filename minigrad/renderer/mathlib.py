@@ -51,6 +51,9 @@ for _heading, _text in re.findall(r"^//! (.+)\n((?:.+\n)+)",
 CALL = re.compile(rf"\b({'|'.join(TEMPLATES)})\(")
 VECTOR = re.compile(r"\b[fiu]\d+x\d+(?=u?\b)")
 INLINE = "#define MG_INLINE static inline __attribute__((always_inline))\n"
+# What AVX-512 loads and stores in part: the type it takes them for, the instruction's ending, and who has it.
+MASKED = {"f32": ("f32", "ups", "F"), "i32": ("i32", "dqusi", "F"), "u32": ("i32", "dqusi", "F"),
+          "i16": ("i16", "dquhi", "BW"), "u16": ("i16", "dquhi", "BW")}
 WITHOUT_TYPE = ("reduce_huge", "lanes")     # one for all types
 # The lanes of a where the mask is set, else of b. Written as logic on bits it is no masked instruction to the compiler.
 SELECT = """\
@@ -209,13 +212,16 @@ def _instructions(type_name: str) -> dict[str, str]:
         found |= {"SCALE_INSTRUCTION": f"\n#ifdef __AVX512{feature}__\n"
                                        f"    return __builtin_ia32_scalef{suffix}_mask(p, n, p, -1{rounding});\n#else",
                   "SCALE_END": "\n#endif"}
-    if type_name in ("f32x16", "i32x16", "u32x16"):
-        kind, load, store = ("f32x16", "loadups", "storeups") if type_name[0] == "f" else (
-            "i32x16", "loaddqusi", "storedqusi")
-        found |= {"LOAD_INSTRUCTION": "\n#ifdef __AVX512F__\n    return "
-                  f"(T)__builtin_ia32_{load}512_mask((const void *)p, ({kind}){{}}, lanes(first, end));\n#else",
-                  "STORE_INSTRUCTION": "\n#ifdef __AVX512F__\n    "
-                  f"__builtin_ia32_{store}512_mask((void *)p, ({kind})v, lanes(first, end));\n#else",
+    scalar, lanes = _split(type_name)
+    if scalar in MASKED and lanes <= 16 and lanes * BYTES[scalar] in (16, 32, 64):
+        kind, suffix, feature = MASKED[scalar]
+        vector, bits = f"{kind}x{lanes}", 8 * lanes * BYTES[scalar]
+        narrow = " && defined(__AVX512VL__)" if bits < 512 else ""
+        condition = f"\n#if defined(__AVX512{feature}__){narrow}\n    "
+        found |= {"LOAD_INSTRUCTION": f"{condition}return (T)__builtin_ia32_load{suffix}{bits}_mask((const void *)p, "
+                                      f"({vector}){{}}, lanes(first, end));\n#else",
+                  "STORE_INSTRUCTION": f"{condition}__builtin_ia32_store{suffix}{bits}_mask((void *)p, ({vector})v, "
+                                       "lanes(first, end));\n#else",
                   "MASK_END": "\n#endif"}
     return found
 

@@ -9,7 +9,7 @@ MG_INLINE unsigned short mg_lanes(long first, long end) {
     return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
 }
 MG_INLINE f32x16 mg_load_f32x16(const float *p, long first, long end) {
-#ifdef __AVX512F__
+#if defined(__AVX512F__)
     return (f32x16)__builtin_ia32_loadups512_mask((const void *)p, (f32x16){}, mg_lanes(first, end));
 #else
     f32x16 v = {};
@@ -28,7 +28,7 @@ MG_INLINE i32x16 mg_f32_to_i32x16(f32x16 a) {
     return r;
 }
 MG_INLINE void mg_store_i32x16(int *p, long first, long end, i32x16 v) {
-#ifdef __AVX512F__
+#if defined(__AVX512F__)
     __builtin_ia32_storedqusi512_mask((void *)p, (i32x16)v, mg_lanes(first, end));
 #else
     for (int i = 0; i < 16; i++) if (i >= first && i < end) p[i] = v[i];

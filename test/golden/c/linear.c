@@ -12,7 +12,7 @@ MG_INLINE unsigned short mg_lanes(long first, long end) {
     return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
 }
 MG_INLINE f32x16 mg_load_f32x16(const float *p, long first, long end) {
-#ifdef __AVX512F__
+#if defined(__AVX512F__)
     return (f32x16)__builtin_ia32_loadups512_mask((const void *)p, (f32x16){}, mg_lanes(first, end));
 #else
     f32x16 v = {};

@@ -22,7 +22,7 @@ MG_INLINE unsigned short mg_lanes(long first, long end) {
     return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
 }
 MG_INLINE void mg_store_f32x16(float *p, long first, long end, f32x16 v) {
-#ifdef __AVX512F__
+#if defined(__AVX512F__)
     __builtin_ia32_storeups512_mask((void *)p, (f32x16)v, mg_lanes(first, end));
 #else
     for (int i = 0; i < 16; i++) if (i >= first && i < end) p[i] = v[i];

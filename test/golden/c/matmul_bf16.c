@@ -7,11 +7,21 @@ typedef int i32x16 __attribute__((vector_size(64)));
 typedef i32x16 i32x16u __attribute__((aligned(4)));
 typedef unsigned short u16x16 __attribute__((vector_size(32)));
 typedef u16x16 u16x16u __attribute__((aligned(2)));
+typedef short i16x16 __attribute__((vector_size(32)));
+typedef i16x16 i16x16u __attribute__((aligned(2)));
 #define MG_INLINE static inline __attribute__((always_inline))
+MG_INLINE unsigned short mg_lanes(long first, long end) {
+    unsigned short below = first <= 0 ? 0 : first >= 16 ? 0xffff : (1u << first) - 1;
+    return (end <= 0 ? 0 : end >= 16 ? 0xffff : (1u << end) - 1) & ~below;
+}
 MG_INLINE u16x16 mg_load_u16x16(const unsigned short *p, long first, long end) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+    return (u16x16)__builtin_ia32_loaddquhi256_mask((const void *)p, (i16x16){}, mg_lanes(first, end));
+#else
     u16x16 v = {};
     for (int i = 0; i < 16; i++) if (i >= first && i < end) v[i] = p[i];
     return v;
+#endif
 }
 typedef unsigned u32x16 __attribute__((vector_size(64)));
 typedef u32x16 u32x16u __attribute__((aligned(4)));
