@@ -32,7 +32,7 @@ from kernel_cases import (
 from minigrad.codegen import nest
 from minigrad.codegen.linearize import linearize
 from minigrad.codegen.lower import Loops, lower_ast
-from minigrad.codegen.opts import Carry, Merge, Peel, Split, Thread, Upcast, Vector
+from minigrad.codegen.opts import Carry, Merge, Order, Peel, Split, Thread, Upcast, Vector
 from minigrad.codegen.pipeline import Lowered, lower_kernel
 from minigrad.codegen.place import Bound, Place
 from minigrad.codegen.prefetch import Ahead
@@ -235,6 +235,49 @@ def test_the_gradient_of_a_convolution_s_weight_has_its_channels_in_lanes() -> N
     assert any(isinstance(opt, Carry) for opt in lowered.opts) and any(isinstance(opt, Place) for opt in lowered.opts)
     sums = {u.src[0].dtype.count for u in lowered.linear.ops if u.op is Ops.UPDATE}
     assert sums == {16} and any(u.op is Ops.ELEMENT for u in lowered.linear.ops)
+
+
+def kernel_of(value: Tensor) -> UOp:
+    (kernel,) = create_schedule([value._node], Buffer)[0].kernels
+    return kernel.ast
+
+
+def test_a_cheap_value_of_a_column_leaves_the_loops_in_the_order_of_memory() -> None:
+    """-y serves all rows; to keep it would cost a load as well. A dear one is kept for whole rows."""
+    x, y = Tensor.empty(927, 483), Tensor.empty(483)
+    cheap = lower_kernel(kernel_of(x.maximum(y) - x.minimum(y) * 0.5), TARGET).opts
+    assert Thread("o0") in cheap and not any(isinstance(opt, Place | Order) for opt in cheap)
+    dear = lower_kernel(kernel_of(x + y.exp()), TARGET).opts
+    assert Thread("o0") in dear and Order(("o1", "o0")) not in dear
+    assert [opt.level for opt in dear if isinstance(opt, Place)] == [()]
+
+
+def test_sums_of_what_is_kept_of_one_row_have_lanes_along_the_row() -> None:
+    """The sums of neighbouring rows lie next to one another, but a row's exponentials are there for it alone."""
+    lowered = lower_kernel(one("test", total(softmax(param(1, (64, 448))), 1)).ast, TARGET)
+    assert {u.src[0].dtype.count for u in lowered.linear.ops if u.op is Ops.UPDATE} == {16}
+
+
+def test_few_columns_of_what_is_kept_are_one_block_for_each_thread() -> None:
+    """The sum over rows of a product of 62 columns: each thread keeps half of them, which its lanes fill."""
+    lowered = lower_kernel(one("test", total(product(param(1, (1570, 62)), param(2, (62, 62))), 0)).ast, TARGET)
+    assert Split("o1", 32) in lowered.opts and Thread("o1.0") in lowered.opts
+    assert [opt.level for opt in lowered.opts if isinstance(opt, Place)] == [("o1.0",)]
+    assert {u.src[0].dtype.count for u in lowered.linear.ops if u.op is Ops.UPDATE} == {16}
+
+
+@pytest.mark.parametrize(("columns", "lanes"), [(4, 4), (8, 8), (10, 16), (5, 8)])
+def test_one_vector_that_is_partly_empty_holds_what_two_would(columns: int, lanes: int) -> None:
+    lowered = lower_kernel(one("test", product(param(1, (33, 66)), param(2, (66, columns)))).ast, TARGET)
+    assert {u.src[0].dtype.count for u in lowered.linear.ops if u.op is Ops.UPDATE} == {lanes}
+
+
+def test_a_convolution_with_steps_has_its_channels_in_lanes_though_its_sum_is_short() -> None:
+    """5 channels times 3 x 3: along the image a vector would be gathered from every other pixel."""
+    x, w = Tensor.empty(6, 5, 77, 77), Tensor.empty(25, 5, 3, 3)
+    for stride, packed in ((2, True), (1, False)):
+        opts = lower_kernel(kernel_of(x.conv2d(w, stride=stride, padding=1)), TARGET).opts
+        assert ("p2" in [opt.value for opt in opts if isinstance(opt, Place)]) == packed
 
 
 # ---- indices go down

@@ -8,6 +8,7 @@ rows are taken a block at a time.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 
 from ..target import Target
@@ -23,6 +24,7 @@ from .tiles import attempt, stride
 
 BLOCK = 16        # rows of a block: an operand streamed past them is read once per block
 REPEATS = 8       # a cheap value is kept when it would be computed so many times
+CHEAP = 2         # operations that cost no more than to read what was kept, where nothing is summed
 LANES_MULTIPLE = 64
 _NO_WORK = (Ops.CONST, Ops.CAST, Ops.VALUE, Ops.RANGE, Ops.LOAD, Ops.PARAM)
 LEAST_BOUND = 16  # iterations from which a reduce is worth a loop whose end varies
@@ -79,10 +81,13 @@ def _place_value(loops: Loops, name: str, target: Target, rows: int, shared: boo
     repeats = max((_repeats(u, home) for u in uses for home in _homes(u, users)), default=1)
     heavy, operations = _weight(uses[0])
     # what happens in one loop only, once per element, costs nothing to leave where it is
-    product = _is_product(uses[0]) and any(h is not nest.innermost(loops.root)[0] for h in homes)
-    if not (repeats >= REPEATS and operations or heavy and (repeats > 1 or len(_loops_of(homes)) > 1) or product):
+    inner = any(h is not nest.innermost(loops.root)[0] for h in homes)
+    product = _is_product(uses[0]) and inner
+    reduced = inner or any(u.op is Ops.REDUCE for u in nest.toposort_until(uses[0].src[0], lambda u: u.op is Ops.END))
+    if not (repeats >= REPEATS and operations > (0 if reduced else CHEAP)
+            or heavy and (repeats > 1 or len(_loops_of(homes)) > 1) or product):
         return
-    level = _block_rows(loops, uses, _level(loops, uses, target), homes, target, rows)
+    level = _block_rows(loops, uses, _level(loops, uses, reduced, target), homes, target, rows)
     _bound_reduces(loops, target)
     # if it is too large for this level, nothing deeper is possible than the ranges all uses share
     attempt(loops, Place(name, tuple(level), _layout(loops.root, name, level, loops.serial), shared=shared), target)
@@ -161,18 +166,21 @@ def _weight(use: UOp) -> tuple[bool, int]:
     return heavy, count
 
 
-def _level(loops: Loops, uses: list[UOp], target: Target) -> list[str]:
+def _level(loops: Loops, uses: list[UOp], reduced: bool, target: Target) -> list[str]:
     """The outer loops on which every use depends, which are moved outside of the others; but for those along which
     neighbours share elements, as the windows of a convolution do: outside of them each is computed once. Of rows taken
-    in blocks, the blocks.
+    in blocks, the blocks. Where nothing is `reduced`, loops walk memory: they stay in order if what is kept fits.
     """
     outer = nest.innermost(loops.root)[1]
     common = frozenset.intersection(*(nest.free(u) for u in uses))
     common -= {r for r in outer if any(_slides(i, r, frozenset(outer)) for u in uses for i in u.src[1:])}
     names = [(r.arg.name, r in common and not r.arg.name.endswith(".1")) for r in outer]
     level, others = [n for n, shared in names if shared], [n for n, shared in names if not shared]
-    if [n for n, _ in names[: len(level)]] != level and not attempt(loops, Order((*level, *others)), target):
-        return [n for n, _ in itertools.takewhile(lambda name: name[1], names)]
+    first = [n for n, _ in itertools.takewhile(lambda name: name[1], names)]
+    kept = math.prod(nest.extent(r) for r in frozenset().union(*map(nest.free, uses)) if r.arg.name not in first)
+    walk = not reduced and not target.has_blocks and kept * 4 <= target.l1 // 2
+    if level != first and (walk or not attempt(loops, Order((*level, *others)), target)):
+        return first
     inside = [r.arg.name for r in common.difference(outer) if r.arg.name in loops.serial]   # of a loop that carries
     return level + inside
 
@@ -204,7 +212,8 @@ def _layout(root: UOp, name: str, level: list[str], carried: frozenset[str]) -> 
 def _block_rows(loops: Loops, uses: list[UOp], level: list[str], homes: set[UOp], target: Target, rows: int
                 ) -> list[str]:
     """Splits the level's last range into blocks, where a reduce streams something past the rows that does not depend on
-    them, or where the rows are neighbours in memory: lanes. If that one is short, a longer one becomes the last.
+    them, or where the rows are neighbours in memory: lanes; few of them are one block for each thread. If the range is
+    short, a longer one becomes the last.
     """
     if not level or any(name.endswith(".0") for name in level):
         return level
@@ -222,6 +231,11 @@ def _block_rows(loops: Loops, uses: list[UOp], level: list[str], homes: set[UOp]
     most = target.scratch if target.has_blocks else max(target.l2 // 2, 64 << 10)
     if not target.has_blocks and block * extent > most:     # long rows: the third cache holds more
         most = max(most, target.l3 // max(1, target.cores) // 4)
+    if lanes and not target.has_blocks and length <= block:     # a block for each thread, or one
+        vector = target.lanes(4)
+        block = -(-length // (target.cores * vector)) * vector
+        if length <= block and length * extent * 4 <= most:
+            return level[:-1]
     while block > 1 and block * extent * 4 > most:
         block //= 2
     if block > 1 and (length >= block or length % block == 0) and attempt(loops, Split(name, block), target):

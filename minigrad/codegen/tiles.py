@@ -31,6 +31,7 @@ MANY_ROWS = 256  # of output: each thread packing all panels for its own costs l
 MOST_ROWS = 8  # of a tile: each takes a register for its address, and a place of the first cache's set if far apart
 STRIDED_DEPTH = 256  # of a block of a sum whose rows are columns in memory: a cache line an iteration, to be met again
 LEAST_DEPTH = 64  # of a sum that pays for results that are stored lane by lane
+GATHERED_DEPTH = 16  # ... where it would be read lane by lane otherwise
 PAGE = 4096  # bytes
 FAR_STEP = 8192  # bytes from one element of a sum to the next, or a multiple: they share sets of the caches
 FAR = 1 << 40
@@ -114,8 +115,8 @@ def _tile(loops: Loops, view: NestView, target: Target) -> None:
     o = _stored_range(loops, view)
     if o is None or extent(o) < lanes or _slides(view, o):
         o = _turned_columns(loops, view, lanes) or o
-    if o is not None and extent(o) < 4:
-        o = None
+    if o is not None and (extent(o) < 4 or any(o in parts(fill)[2] for fill in fills_of(loops.root).values())):
+        o = None                                   # too short, or something is kept for one at a time
     down = [d for d in view.reduces if o is not None and o in nest.free(d)]
     across = [d for d in view.reduces if d not in down]
     if o is not None and down:
@@ -185,11 +186,13 @@ def _stride_of_lanes(access: UOp, r: UOp, lanes: int) -> int:
 
 def _slides(view: NestView, o: UOp) -> bool:
     """Whether a long sum's operand is read in windows that overlap along `o`, or with steps: vectors of it are masked
-    at edges, and partly empty.
+    at edges, and partly empty; with steps they are gathered.
     """
     d = max(view.reduces, key=_depth, default=None)
-    return d is not None and _depth(d) >= LEAST_DEPTH and any(
-        o in nest.free(i) and nest.free(i) & set(parts(d)[1]) for u in loads_of(d) for i in nest.access(u)[1])
+    return d is not None and any(
+        o in nest.free(i) and nest.free(i) & set(parts(d)[1])
+        and _depth(d) >= (LEAST_DEPTH if abs(stride(u, o)) == 1 else GATHERED_DEPTH)
+        for u in loads_of(d) for i in nest.access(u)[1])
 
 
 def _stored_range(loops: Loops, view: NestView) -> UOp | None:
@@ -513,7 +516,7 @@ def _split_into_lanes(loops: Loops, r: UOp, lanes: int, vectors: int, target: Ta
                       rows: tuple[str, ...] = ()) -> None:
     """range -> blocks of `vectors` vectors: the last, partial block is peeled off. `rows` are duplicated around it."""
     inner, length = str(r.arg.name), extent(r)
-    while lanes > 4 and lanes > length:
+    while lanes > 4 and lanes // 2 >= length:      # a masked vector takes no longer than two halves
         lanes //= 2
     constant = r.src[0].op is Ops.CONST and r.src[1].op is Ops.CONST
     size = lanes * _vectors(length if constant else 0, lanes, min(vectors, length // lanes))
@@ -555,7 +558,7 @@ def _tile_outputs(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes: 
     else:
         inner, length = name, extent(o)
     rows = row_range(view, down, o) if down else None
-    while lanes > 4 and lanes > length:
+    while lanes > 4 and lanes // 2 >= length:
         lanes //= 2
     vectors = length // lanes if inner == split else _vectors(length, lanes, min(
         4 * ACCUMULATORS if _is_far(view, down, o, target) else ACCUMULATORS, length // lanes))
