@@ -120,22 +120,35 @@ def prefetch_streams(loops: Loops, target: Target) -> None:
     widened, or lie in rows far apart of which some are read at a time. And what a product reads down its columns.
     """
     readers: dict[UOp, set[str]] = {}       # of each input: what reads it, in one word; "" if that is something else
-    for u in [u for u in nest.order(loops.root) if nest.is_closer(u) and parts(u)[1]]:
-        _, ranges, _ = parts(u)
+    closers = [u for u in nest.order(loops.root) if nest.is_closer(u) and parts(u)[1]]
+    others = []
+    for u in closers:
+        ranges = parts(u)[1]
         carried = u.op is Ops.END and any(r.arg.name in loops.serial for r in ranges)
-        reduced = ranges[-1].arg.name.split(".")[0].rstrip("'") if u.op is Ops.REDUCE else ""
+        if u.op is Ops.END and not carried:
+            others.append(u)
+            continue
         each = {r for r in {*nest.free(u), *ranges} if r.arg.kind == "loop"}
-        for x in nest.reads(u) if u.op is Ops.REDUCE else _loads_in(u):
-            size, step = x.dtype.itemsize, stride(x, ranges[-1])
-            once = each <= nest.free(x) and prod([extent(r) for r in nest.free(x)]) * size >= target.l2 // 4 and \
-                0 < step * size <= STREAM
-            word = "carried" if carried else reduced if size >= NARROW else ""
-            if reduced and FAR_ROW <= step * size < FAR and not nest.lanes(x) and extent(ranges[-1]) >= LEAST_ROWS:
-                if not any(0 < stride(x, r) * size <= LINE for r in each - set(ranges)):
-                    continue        # the rest of the rows
-                once, word = True, "columns"
-            readers.setdefault(x.src[0], set()).add(word if once else "")
-    stored = {s.src[0] for s in nest.order(loops.root) if s.op is Ops.STORE}
+        for x in _loads_in(u) if carried else nest.reads(u):
+            word = "carried" if carried else ranges[-1].arg.name.split(".")[0].rstrip("'")
+            if x.src[0].op is Ops.PARAM and (found := _how(x, each, ranges[-1], carried, target)) is not None:
+                readers.setdefault(x.src[0], set()).add(found and (found if found == "columns" else word))
+    for u in others if readers else ():
+        for x in _loads_in(u):
+            readers.setdefault(x.src[0], set()).add("")
+    stored = {s.src[0] for u in closers for s in parts(u)[0] if s.op is Ops.STORE}
     for memory, words in readers.items():
-        if memory.op is Ops.PARAM and memory not in stored and len(words) == 1 and words != {""}:
+        if memory not in stored and len(words) == 1 and words != {""}:
             attempt(loops, Ahead(memory.arg.slot, COLUMN if words == {"columns"} else STREAM), target)
+
+
+def _how(x: UOp, each: set[UOp], inner: UOp, carried: bool, target: Target) -> str | None:
+    """How loops read an input: in "columns", as a "stream", or "" otherwise. None: it is the rest of such rows."""
+    size = x.dtype.itemsize
+    if each <= nest.free(x):
+        large = prod([extent(r) for r in nest.free(x)]) * size >= target.l2 // 4
+        if large and (carried or size >= NARROW) and 0 < stride(x, inner) * size <= STREAM:
+            return "stream"
+    if carried or nest.lanes(x) or extent(inner) < LEAST_ROWS or not FAR_ROW <= stride(x, inner) * size < FAR:
+        return ""
+    return "columns" if any(0 < stride(x, r) * size <= LINE for r in each if r is not inner) else None

@@ -36,7 +36,7 @@ TIMEOUT = 600.0         # seconds; a compiler that takes longer is taken to hang
 COMMON_FLAGS = (
     "-O2", "-fPIC", "-std=gnu11", "-w", "-fwrapv", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
     "-fno-strict-aliasing", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-stack-protector",
-    "-fno-ident")
+    "-fno-ident", "-fno-unroll-loops")
 
 # From this clang on, a search for CRCs in loops takes time that doubles with each round of a random number generator.
 CLANG_SEEKS_HASHES = 22
