@@ -367,6 +367,25 @@ def test_a_winner_that_does_not_win_again_is_dropped_for_good(database: Database
     assert best is None and challenger.opts in database.dropped(one_search.kernel, TARGET)
 
 
+def test_who_was_beaten_does_not_come_back_when_the_winner_does_not_win_again(database: Database) -> None:
+    one_search = search_of("matmul", database)
+    one_search._begin()
+    first, second = (candidate for _, _, candidate in one_search.waiting[:2])
+    numbers = {candidate.opts: one_search.seen[candidate.key] for candidate in (first, second)}
+    one_search.measured += [(0.8, numbers[first.opts], first), (0.6, numbers[second.opts], second)]
+    times = {numbers[first.opts]: 0.8, numbers[second.opts]: 0.6, 0: 1.0}
+    one_search.worker.measure = lambda kernel, specs, rounds: (  # type: ignore[method-assign]
+        {number: [times[number]] * rounds for number, _ in specs.items()}, {})
+    for candidate in (first, second):
+        one_search._challenge(numbers[candidate.opts], candidate)
+        best = database.best(one_search.kernel, TARGET)
+        assert best is not None and best.opts == candidate.opts == one_search.opts
+    times[numbers[second.opts]] = 1.01
+    one_search._confirm()
+    assert one_search.opts is None and database.best(one_search.kernel, TARGET) is None
+    assert {first.opts, second.opts} <= set(database.dropped(one_search.kernel, TARGET))
+
+
 def test_who_lost_a_duel_is_not_challenging_again(database: Database) -> None:
     one_search = search_of("matmul", database)
     rounds_asked: list[int] = []

@@ -177,8 +177,10 @@ class Search:
         ratio, won = self._duel(number, challenger, *best)
         self.measured = [(ratio if n == number else r, n, c) for r, n, c in self.measured]
         if won:
-            self.opts, self.ratio = challenger.opts, round(ratio, 3)
+            beaten, self.opts, self.ratio = self.opts, challenger.opts, round(ratio, 3)
             self._record(beam=0)
+            if beaten is not None:      # its record must not outlive this one's, should that not win again
+                self._drop(best[1], "another was faster")
 
     def _duel(self, number: int, challenger: Candidate, other: int, best: Candidate) -> tuple[float, bool]:
         """(its time over the heuristic's, whether it won against both) of a challenger in turns with the best so far
