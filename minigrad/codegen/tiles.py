@@ -156,13 +156,19 @@ def _stream_columns(loops: Loops, view: NestView, down: list[UOp], o: UOp, lanes
         if not bare_sum:
             names = loops.lowering.reduce_names
             value = next((v for v, u in loops.values.items() if names.get(u) == r.arg.name), "")
-            done = attempt(loops, Place(value, (block,)), target)   # its nest is tiled in turn
+            if not attempt(loops, Place(value, (block,)), target):  # its nest is tiled in turn
+                return False
             _split_into_lanes(loops, nest.ranges_named(loops.root, inner)[0], lanes, ACCUMULATORS, target)
-            return done
-    rows = next((n for n in range(MOST_ROWS, 3, -1) if extent(r) % n == 0), MOST_ROWS)
+            return True
+    rows = _rows_at_once(r)
     return (attempt(loops, Split(r.arg.name, rows), target) and attempt(loops, Carry(f"{r.arg.name}.0", inner), target)
             and attempt(loops, Split(inner, lanes), target) and attempt(loops, Vector(f"{inner}.1"), target)
             and attempt(loops, Upcast(f"{r.arg.name}.1"), target))
+
+
+def _rows_at_once(r: UOp) -> int:
+    """As many as a tile may have, or a few less if that leaves no rest."""
+    return next((n for n in range(MOST_ROWS, 3, -1) if extent(r) % n == 0), MOST_ROWS)
 
 
 def _is_far(view: NestView, down: list[UOp], o: UOp, target: Target) -> bool:
@@ -490,7 +496,7 @@ def _rows_of_lanes(loops: Loops, view: NestView, across: list[UOp], target: Targ
                 all(r in nest.free(u) for u in loads):
             continue
         rows: tuple[str, ...] = (r.arg.name,) if 2 <= extent(r) <= MOST_ROWS else ()
-        height = extent(r) if rows else next((n for n in range(MOST_ROWS, 3, -1) if extent(r) % n == 0), MOST_ROWS)
+        height = extent(r) if rows else _rows_at_once(r)
         if not view.level and read >= target.l1 and extent(r) >= MANY_ROWS:
             rows = _split_rows(loops, r.arg.name, extent(r), height, False, target)
         if rows:
